@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The configuration: /etc/gate25/gate25.yaml and what it includes -> struct config.
+ *
+ * Strict: an unknown key, a bad value or a contradiction is an error with file, line and what is
+ * allowed, and no config at all. Nothing here touches the kernel.
+ */
+#ifndef GATE25_CONFIG_H
+#define GATE25_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include "bpf/gate25.h"
+#include "user/addr.h"
+#include "user/lists/parse.h"
+
+#define CONFIG_DEFAULT "/etc/gate25/gate25.yaml"
+
+enum attach_mode { ATTACH_AUTO, ATTACH_NATIVE, ATTACH_GENERIC };
+
+struct config_interface {
+	char name[16];
+	enum attach_mode mode;
+};
+
+struct config_service {
+	char name[GATE25_NAME];
+	__u16 ports[GATE25_PORTS]; /* host byte order */
+	unsigned int ports_count;
+	struct prefix addresses[GATE25_ADDRESSES]; /* none: any */
+	unsigned int addresses_count;
+	__u8 default_action; /* enum gate25_verdict */
+	bool observe;
+	enum { FORWARDED_AUTO, FORWARDED_YES, FORWARDED_NO } forwarded;
+};
+
+/* A block list or an allow list. Services are bits by index in config.services. */
+struct config_list {
+	char name[GATE25_NAME];
+	char *file, *url; /* one of them, or entries */
+	struct prefix *entries;
+	size_t entries_count;
+	enum list_format format;
+	int weight;	     /* -100..100, not 0 */
+	__u8 action;	     /* enum gate25_verdict */
+	bool allow, observe, insecure;
+	__u8 services;
+	unsigned int refresh_s; /* url: 3600 when not set; file: 60 (only its state is looked at) */
+	const char *config_file; /* where it was defined */
+	unsigned int config_line;
+};
+
+struct config_limit {
+	bool set;
+	double rate_per_s;
+	unsigned int burst;
+	__u8 action;
+	bool observe;
+	__u8 services;
+};
+
+struct config {
+	struct config_interface interfaces[GATE25_IFACES];
+	unsigned int interfaces_count;
+	struct config_service services[GATE25_SERVICES];
+	unsigned int services_count;
+	bool observe;
+	bool policy_set; /* no `policy:` in the file enforces, and the log says so */
+	int threshold;
+	struct config_list *lists; /* allow lists too */
+	size_t lists_count;
+	struct config_limit limits[GATE25_SCOPES];
+	unsigned int sources_mb;      /* memory of the sources table, MiB, a power of two; default 4 */
+	unsigned int overlay_entries; /* the most entries the overlay holds; default 65536 */
+	double events_per_s;	      /* most events a second and CPU; default 100 */
+	__u64 translated[GATE25_TRANSLATED][2];
+	unsigned int translated_count;
+	char *metrics_listen; /* "127.0.0.1:9925", "[::1]:9925", or "off" */
+	char *state_dir, *run_dir, *pin_dir;
+};
+
+/*
+ * Reads `path`. Each problem is one line "FILE:LINE: what; what is allowed" on `errors` (all problems
+ * of a file, not only the first); each doubt likewise with "warning: ". 0, or -EINVAL, -ENOENT, -EACCES,
+ * … with a message written. *out is left alone on failure.
+ */
+int config_read(const char *path, FILE *errors, struct config **out);
+void config_free(struct config *config);
+
+/* The list of that name, or NULL. The service's index, or -1. */
+const struct config_list *config_list_find(const struct config *config, const char *name);
+int config_service_find(const struct config *config, const char *name);
+
+/* "300/min", "10/s", "5000/h" -> per second; "90", "30s", "5m", "24h", "7d", "2w" -> seconds. -EINVAL. */
+int config_parse_rate(const char *text, double *per_s);
+int config_parse_duration(const char *text, unsigned long *seconds);
+
+#endif
