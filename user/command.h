@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the subcommands of `gate25` share: their table, their context, their exit codes.
+ *
+ * Each command is one block in a cmd_*.c file: option table, and a function that parses its arguments, does its
+ * work and returns an exit code. Data goes to stdout, all else to stderr.
+ */
+#ifndef GATE25_COMMAND_H
+#define GATE25_COMMAND_H
+
+#include <stdbool.h>
+
+#include "user/config.h"
+#include "user/dataplane.h"
+
+enum exit_code {
+	EXIT_DONE = 0,
+	EXIT_FAILED = 1,
+	EXIT_USAGE = 2,
+	EXIT_NOT_BLOCKED = 3, /* `test` */
+	EXIT_NOT_LOADED = 4,
+	EXIT_PERMISSION = 5,
+};
+
+struct cli {
+	const char *config_path;
+	bool json;
+	struct config *config; /* read at first use, by cli_config() */
+	struct guard *guard;   /* opened at first use, by cli_guard() */
+	int lock_fd;	       /* -1, or held since cli_lock() */
+};
+
+struct command {
+	const char *name;
+	const char *arguments; /* "ADDR[/LEN]…|- [--for TIME] …" */
+	const char *summary;   /* one line */
+	const char *help;      /* options and an example; may be NULL */
+	int (*run)(struct cli *cli, int argc, char **argv); /* argv[0] is the command's name */
+};
+
+/* Tables, each ended by a NULL name: cmd_entries.c, cmd_guard.c, cmd_show.c */
+extern const struct command commands_entries[]; /* add del flush unblock allow list */
+extern const struct command commands_guard[];	/* load unload pause resume policy reload check */
+extern const struct command commands_show[];	/* status test lists (feeds) log version */
+
+/*
+ * 0, or the exit code to return, with the message printed. cli_guard(): EXIT_NOT_LOADED when nothing is pinned. A broken
+ * configuration must not keep an operator from his guard: commands that only need pin_dir, state_dir and run_dir
+ * call cli_paths(), which falls back to the defaults with a warning.
+ */
+int cli_config(struct cli *cli);
+int cli_paths(struct cli *cli);
+int cli_guard(struct cli *cli);
+int cli_lock(struct cli *cli);
+
+/* "gate25 COMMAND: text" on stderr; returns `code`. */
+int cli_fail(const struct cli *cli, int code, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+/* The exit code for a -errno: -EPERM and -EACCES are EXIT_PERMISSION, the rest EXIT_FAILED. */
+int cli_exit_code(int error);
+
+#endif

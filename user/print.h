@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Two printers over one structure: a JSON array of flat objects becomes a table for people, or
+ * {"schema": 1, "results": […]} with -j.
+ */
+#ifndef GATE25_PRINT_H
+#define GATE25_PRINT_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+struct column {
+	const char *key;   /* of the objects */
+	const char *title; /* head of the table */
+	bool right;
+};
+
+/* Prints `results` (an array; the reference is taken over). Columns are those of the table alone. 0 or -errno. */
+int print_results(bool json, json_t *results, const struct column *columns, size_t count);
+
+/* Only {"schema": 1, "results": […]}: for commands that print their own lines to people. */
+int print_json(json_t *results);
+
+/* RFC 3339 in UTC: "2026-01-31T12:00:00Z"; "never" for GATE25_NEVER. */
+const char *time_format(unsigned long long seconds_since_1970, char text[static 32]);
+
+/* For people: "3 h 20 min", "45 s". */
+const char *duration_format(unsigned long long seconds, char text[static 32]);
+
+#endif
