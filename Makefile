@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# gate25: builds the BPF programs, the agent gate25d, the CLI gate25 and the tests.
+# Everything that is made lands in $(BUILD). Sources are found by wildcard:
+#
+#   bpf/NAME.bpf.c          one BPF object each, with a skeleton $(BUILD)/bpf/NAME.skel.h
+#   user/*.c user/lists/*.c both mains, except
+#   user/gate25d.c, user/agent_*.c   the agent only
+#   user/gate25.c, user/cmd_*.c      the CLI only
+#   tools/NAME.c            one program each, for developers
+#   tests/unit/test_*.c     cmocka, no root          tests/common/*.c  shared by unit and bpf tests
+#   tests/bpf/test_*.c      cmocka, root             tests/net/*.c     programs that net tests start
+#   tests/net/test_*.sh     namespaces, root
+
+BUILD	    ?= build
+PREFIX	    ?= /usr/local
+SBINDIR	    ?= $(PREFIX)/sbin
+SYSCONFDIR  ?= /etc
+UNITDIR	    ?= /lib/systemd/system
+CLANG	    ?= clang
+BPFTOOL	    ?= $(or $(shell PATH="$$PATH:/usr/sbin:/sbin" command -v bpftool),bpftool)
+T	    ?= *
+
+ifeq ($(MAKELEVEL)$(filter -j% --jobs%,$(MAKEFLAGS)),0)
+MAKEFLAGS   += --jobs=$(shell nproc) --no-print-directory
+endif
+
+# A release is tagged; between releases the commit stands behind the number of the next one.
+VERSION	    := $(shell git describe --tags --match 'v[0-9]*' 2>/dev/null | sed 's/^v//' | grep . || \
+		 { cat VERSION; git rev-parse --short HEAD 2>/dev/null | sed 's/^/+g/'; } | tr -d '\n')
+
+PACKAGES    := libbpf libelf zlib libmnl libcurl libmicrohttpd jansson libsystemd smartcols \
+	       libcap-ng yaml-0.1
+MULTIARCH   := $(shell $(CC) -print-multiarch 2>/dev/null)
+
+WARNINGS    := -Wall -Wextra -Werror
+CFLAGS	    ?= -O2 -g
+HARDEN	    ?= -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE
+HARDEN_LD   ?= -pie -Wl,-z,relro,-z,now
+CPPFLAGS    += -I. -I$(BUILD) -D_GNU_SOURCE -DGATE25_VERSION='"$(VERSION)"' \
+	       $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
+LIBS	    := $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -pthread -lm
+CMOCKA	    := $(shell pkg-config --libs cmocka 2>/dev/null)
+USER_CC	    = $(CC) -std=gnu11 $(WARNINGS) $(HARDEN) $(CPPFLAGS) $(CFLAGS) $(SANITIZE)
+LINK	    = $(CC) $(CFLAGS) $(SANITIZE) $(HARDEN_LD) $(LDFLAGS) -Wl,--as-needed -o $@
+BPF_CC	    = $(CLANG) -target bpf -mcpu=v3 -O2 -g -std=gnu11 $(WARNINGS) -I. \
+	      -I/usr/include/$(MULTIARCH)
+
+AGENT_SRC   := $(wildcard user/gate25d.c user/agent_*.c)
+CLI_SRC	    := $(wildcard user/gate25.c user/cmd_*.c)
+COMMON_SRC  := $(filter-out $(AGENT_SRC) $(CLI_SRC),$(wildcard user/*.c user/lists/*.c))
+SHARED_SRC  := $(wildcard tests/common/*.c)
+
+AGENT_OBJ   := $(AGENT_SRC:%.c=$(BUILD)/%.o)
+CLI_OBJ	    := $(CLI_SRC:%.c=$(BUILD)/%.o)
+COMMON_OBJ  := $(COMMON_SRC:%.c=$(BUILD)/%.o)
+SHARED_OBJ  := $(SHARED_SRC:%.c=$(BUILD)/%.o)
+BPF_OBJ	    := $(patsubst %.c,$(BUILD)/%.o,$(wildcard bpf/*.bpf.c))
+SKELETONS   := $(BPF_OBJ:.bpf.o=.skel.h)
+TOOLS	    := $(patsubst %.c,$(BUILD)/%,$(wildcard tools/*.c))
+HELPERS	    := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/net/*.c))
+PROGRAMS    := $(if $(AGENT_SRC),$(BUILD)/gate25d) $(if $(CLI_SRC),$(BUILD)/gate25)
+UNIT_TESTS  := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_$(T).c))
+BPF_TESTS   := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bpf/test_$(T).c))
+NET_TESTS   := $(wildcard tests/net/test_$(T).sh)
+C_FILES	    := $(sort $(wildcard bpf/*.[ch] user/*.[ch] user/lists/*.[ch] tools/*.[ch] \
+	       tests/common/*.[ch] tests/unit/*.[ch] tests/bpf/*.[ch] tests/net/*.[ch]))
+SH_FILES    := .ci/run $(sort $(wildcard scripts/* tests/run tests/net/*.sh))
+
+Q	    := $(if $(V),,@)
+say	    = @printf '  %-6s %s\n' $(1) '$(2)'
+
+.DELETE_ON_ERROR:
+.SECONDARY:
+.PHONY: help all check check-built check-unit check-bpf check-net asan demo demo-built lint format \
+	install uninstall clean FORCE
+
+help:
+	@echo 'make all          build gate25d and gate25 in $(BUILD)/'
+	@echo 'make check        install what is missing, build, run all tests (as root)'
+	@echo 'make check-unit   unit tests, no root; T=NAME runs tests/unit/test_NAME.c alone'
+	@echo 'make check-bpf    tests that run the BPF programs (as root; T=NAME)'
+	@echo 'make check-net    tests in network namespaces with real servers (as root; T=NAME)'
+	@echo 'make asan         unit tests under AddressSanitizer and UBSan, in $(BUILD)-asan/'
+	@echo 'make demo         install what is missing, build, show the guard at work (as root)'
+	@echo 'make lint         formatting, static checks, size of functions, cost for the verifier'
+	@echo 'make format       clang-format all C files'
+	@echo 'make install      DESTDIR=, PREFIX=$(PREFIX), SYSCONFDIR=$(SYSCONFDIR), UNITDIR=$(UNITDIR)'
+	@echo 'make uninstall    the reverse; configuration and state stay'
+	@echo 'make clean        remove $(BUILD)/ and $(BUILD)-asan/'
+	@echo 'V=1 shows the commands. Version: $(VERSION)'
+
+all: $(PROGRAMS) $(TOOLS)
+
+# ---------------------------------------------------------------- build
+
+$(BUILD)/bpf/%.bpf.o: bpf/%.bpf.c
+	$(call say,BPF,$@)
+	@mkdir -p $(@D)
+	$(Q)$(BPF_CC) -MMD -MP -c $< -o $@
+
+$(BUILD)/bpf/%.skel.h: $(BUILD)/bpf/%.bpf.o
+	$(call say,SKEL,$@)
+	$(Q)$(BPFTOOL) gen skeleton $< > $@
+
+$(BUILD)/%.o: %.c
+	$(call say,CC,$@)
+	@mkdir -p $(@D)
+	$(Q)$(USER_CC) -MMD -MP -c $< -o $@
+
+# Before the first build there is no dependency file yet that names the skeleton.
+$(patsubst %.c,$(BUILD)/%.o,$(shell grep -ls '\.skel\.h"' $(C_FILES))): | $(SKELETONS)
+
+# Who prints the version is built again when it changes.
+$(patsubst %.c,$(BUILD)/%.o,$(shell grep -ls GATE25_VERSION $(COMMON_SRC) $(AGENT_SRC) $(CLI_SRC))): \
+	$(BUILD)/version
+$(BUILD)/version: FORCE
+	@mkdir -p $(@D)
+	@echo '$(VERSION)' | cmp -s - $@ || echo '$(VERSION)' > $@
+
+$(BUILD)/common.a: $(COMMON_OBJ)
+$(BUILD)/tests/common.a: $(SHARED_OBJ)
+%.a:
+	$(call say,AR,$@)
+	@mkdir -p $(@D)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(BUILD)/gate25d: $(AGENT_OBJ) $(BUILD)/common.a
+$(BUILD)/gate25: $(CLI_OBJ) $(BUILD)/common.a
+$(TOOLS): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/common.a
+$(PROGRAMS) $(TOOLS):
+	$(call say,LINK,$@)
+	$(Q)$(LINK) $^ $(LIBS)
+
+$(HELPERS): $(BUILD)/%: $(BUILD)/%.o
+	$(call say,LINK,$@)
+	$(Q)$(LINK) $^
+
+$(UNIT_TESTS) $(BPF_TESTS): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/tests/common.a $(BUILD)/common.a
+	$(call say,LINK,$@)
+	$(Q)$(LINK) $^ $(CMOCKA) $(LIBS)
+
+-include $(patsubst %.c,$(BUILD)/%.d,$(filter %.c,$(C_FILES)))
+
+# ---------------------------------------------------------------- tests
+
+# The packages come first: what pkg-config says is read when make starts.
+check:
+	$(Q)scripts/deps.sh build test
+	$(Q)$(MAKE) check-built
+
+check-built: $(UNIT_TESTS) $(BPF_TESTS) $(PROGRAMS) $(TOOLS) $(HELPERS)
+	$(Q)BUILD=$(BUILD) tests/run $(UNIT_TESTS) $(BPF_TESTS) $(NET_TESTS)
+
+check-unit: $(UNIT_TESTS)
+	$(Q)BUILD=$(BUILD) tests/run $^
+
+check-bpf: $(BPF_TESTS)
+	$(Q)BUILD=$(BUILD) tests/run $^
+
+check-net: $(PROGRAMS) $(TOOLS) $(HELPERS)
+	$(Q)BUILD=$(BUILD) tests/run $(NET_TESTS)
+
+asan:
+	$(Q)$(MAKE) check-unit BUILD=$(BUILD)-asan HARDEN=-fPIE CFLAGS='-O1 -g' \
+		SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer'
+
+demo:
+	$(Q)scripts/deps.sh build demo
+	$(Q)$(MAKE) demo-built
+
+demo-built: $(PROGRAMS) $(HELPERS)
+	$(Q)BUILD=$(BUILD) scripts/demo.sh
+
+# ---------------------------------------------------------------- source
+
+lint: $(BPF_OBJ) $(SKELETONS) $(TOOLS)
+	$(Q)BUILD=$(BUILD) CPPFLAGS='$(CPPFLAGS)' scripts/lint $(C_FILES) $(SH_FILES)
+
+format:
+	$(Q)clang-format -i $(C_FILES)
+
+clean:
+	$(Q)rm -rf $(BUILD) $(BUILD)-asan
+
+# ---------------------------------------------------------------- install
+
+CONFIG	    := $(DESTDIR)$(SYSCONFDIR)/gate25/gate25.yaml
+
+# A configuration that is there is the operator's: the new one is laid beside it.
+install: all
+	install -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(UNITDIR) $(DESTDIR)$(SYSCONFDIR)/gate25/conf.d
+	install -m 755 $(BUILD)/gate25d $(BUILD)/gate25 $(DESTDIR)$(SBINDIR)/
+	sed 's|@SBINDIR@|$(SBINDIR)|; s|@SYSCONFDIR@|$(SYSCONFDIR)|' contrib/systemd/gate25d.service \
+		> $(DESTDIR)$(UNITDIR)/gate25d.service
+	chmod 644 $(DESTDIR)$(UNITDIR)/gate25d.service
+	@if [ ! -e $(CONFIG) ]; then \
+		install -m 644 contrib/gate25.yaml $(CONFIG); \
+		echo 'Wrote $(CONFIG) (policy: observe). Set `interfaces:` in it.'; \
+	elif ! cmp -s contrib/gate25.yaml $(CONFIG); then \
+		install -m 644 contrib/gate25.yaml $(CONFIG).new; \
+		echo 'Kept $(CONFIG); the shipped one is $(CONFIG).new.'; \
+	fi
+	@[ -n '$(DESTDIR)' ] || ! [ -d /run/systemd/system ] || systemctl daemon-reload
+	@echo 'Next: edit the configuration, `gate25 check`, `systemctl enable --now gate25d`.'
+
+uninstall:
+	@if [ -z '$(DESTDIR)' ] && ls /sys/fs/bpf/gate25 >/dev/null 2>&1; then \
+		echo 'The guard is still in the kernel, and without `gate25` nothing here could take it out.'; \
+		echo 'First: systemctl disable --now gate25d; gate25 unload'; \
+		exit 1; \
+	fi
+	rm -f $(DESTDIR)$(SBINDIR)/gate25d $(DESTDIR)$(SBINDIR)/gate25 $(DESTDIR)$(UNITDIR)/gate25d.service
+	@[ -n '$(DESTDIR)' ] || ! [ -d /run/systemd/system ] || systemctl daemon-reload
+	@echo 'Kept: $(DESTDIR)$(SYSCONFDIR)/gate25 and /var/lib/gate25 (manual entries, who changed what, lists).'
+	@echo 'To remove them too: rm -r $(DESTDIR)$(SYSCONFDIR)/gate25 /var/lib/gate25'
