@@ -1,0 +1,72 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Installs from Debian's packages what is missing: scripts/deps.sh build|demo|test|lint|all …
+# With everything there it asks dpkg once and is done. Nothing that is installed is upgraded or
+# removed, and no service is started: a mail gateway keeps the mail server that it has.
+set -euo pipefail
+
+build=(gcc libc6-dev linux-libc-dev make pkgconf clang bpftool git
+	libbpf-dev libelf-dev zlib1g-dev libmnl-dev libcurl4-gnutls-dev libmicrohttpd-dev
+	libjansson-dev libsystemd-dev libsmartcols-dev libcap-ng-dev libyaml-dev)
+demo=(postfix swaks iproute2 util-linux mount procps curl jq)
+test=("${demo[@]}" libcmocka-dev nftables ethtool bind9-host rbldnsd nginx-light prometheus)
+lint=(clang-format clang-tidy cppcheck shellcheck)
+
+wanted=()
+for set in "$@"; do
+	case $set in
+	build) wanted+=("${build[@]}") ;;
+	demo) wanted+=("${demo[@]}") ;;
+	test) wanted+=("${test[@]}") ;;
+	lint) wanted+=("${lint[@]}") ;;
+	all) wanted+=("${build[@]}" "${test[@]}" "${lint[@]}") ;;
+	*)
+		echo "usage: scripts/deps.sh build|demo|test|lint|all …" >&2
+		exit 2
+		;;
+	esac
+done
+[ ${#wanted[@]} -gt 0 ] || { echo "usage: scripts/deps.sh build|demo|test|lint|all …" >&2; exit 2; }
+
+declare -A installed=()
+while read -r status package; do
+	if [ "$status" = ii ]; then installed[$package]=1; fi
+done < <(dpkg-query -W -f '${db:Status-Abbrev} ${Package}\n' "${wanted[@]}" 2>/dev/null)
+missing=()
+for package in "${wanted[@]}"; do
+	[ -n "${installed[$package]:-}" ] || missing+=("$package")
+	installed[$package]=1 # named twice, installed once
+done
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+if [ "$(id -u)" -ne 0 ]; then
+	echo "Missing packages. As root: apt-get install --no-install-recommends ${missing[*]}" >&2
+	exit 1
+fi
+
+# invoke-rc.d and systemd's helper ask this script whether a package may start its service.
+policy=/usr/sbin/policy-rc.d
+kept=
+policy_restore() {
+	rm -f $policy
+	[ -z "$kept" ] || mv "$kept" $policy
+}
+if [ -e $policy ] || [ -L $policy ]; then
+	kept=$policy.before-gate25
+	mv $policy $kept
+fi
+trap policy_restore EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+printf '#!/bin/sh\nexit 101\n' > $policy
+chmod 755 $policy
+
+export DEBIAN_FRONTEND=noninteractive
+echo "Installing: ${missing[*]}"
+apt-get update -qq
+if ! apt-get install -y -qq --no-install-recommends --no-remove "${missing[@]}" < /dev/null; then
+	echo "apt-get could not install the packages above. If it says that something would be" >&2
+	echo "removed (another mail server, say), run this on another machine: it removes nothing." >&2
+	exit 1
+fi
