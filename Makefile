@@ -72,8 +72,8 @@ say	    = @printf '  %-6s %s\n' $(1) '$(2)'
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: help all check check-built check-unit check-bpf check-net asan demo demo-built lint format \
-	install uninstall clean FORCE
+.PHONY: help all check check-built check-unit check-bpf check-net asan demo demo-built lint lint-built \
+	format install uninstall clean FORCE
 
 help:
 	@echo 'make all          build gate25d and gate25 in $(BUILD)/'
@@ -174,7 +174,11 @@ demo-built: $(PROGRAMS) $(HELPERS)
 
 # ---------------------------------------------------------------- source
 
-lint: $(BPF_OBJ) $(SKELETONS) $(TOOLS)
+lint:
+	$(Q)scripts/deps.sh build lint
+	$(Q)$(MAKE) lint-built
+
+lint-built: $(BPF_OBJ) $(SKELETONS) $(TOOLS)
 	$(Q)BUILD=$(BUILD) CPPFLAGS='$(CPPFLAGS)' scripts/lint $(C_FILES) $(SH_FILES)
 
 format:
