@@ -16,7 +16,7 @@ BUILD	    ?= build
 PREFIX	    ?= /usr/local
 SBINDIR	    ?= $(PREFIX)/sbin
 SYSCONFDIR  ?= /etc
-UNITDIR	    ?= /lib/systemd/system
+UNITDIR	    ?= $(patsubst /usr/lib/%,/lib/%,$(PREFIX)/lib/systemd/system)
 CLANG	    ?= clang
 BPFTOOL	    ?= $(or $(shell PATH="$$PATH:/usr/sbin:/sbin" command -v bpftool),bpftool)
 T	    ?= *
@@ -189,32 +189,37 @@ clean:
 
 # ---------------------------------------------------------------- install
 
-CONFIG	    := $(DESTDIR)$(SYSCONFDIR)/gate25/gate25.yaml
+CONFIG	       := $(DESTDIR)$(SYSCONFDIR)/gate25/gate25.yaml
+SYSTEMD_RELOAD := [ -n '$(DESTDIR)' ] || ! [ -d /run/systemd/system ] || systemctl daemon-reload
 
 # A configuration that is there is the operator's: the new one is laid beside it.
 install: all
-	install -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(UNITDIR) $(DESTDIR)$(SYSCONFDIR)/gate25/conf.d
-	install -m 755 $(BUILD)/gate25d $(BUILD)/gate25 $(DESTDIR)$(SBINDIR)/
-	sed 's|@SBINDIR@|$(SBINDIR)|; s|@SYSCONFDIR@|$(SYSCONFDIR)|' contrib/systemd/gate25d.service \
-		> $(DESTDIR)$(UNITDIR)/gate25d.service
-	chmod 644 $(DESTDIR)$(UNITDIR)/gate25d.service
+	$(Q)install -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(UNITDIR) $(DESTDIR)$(SYSCONFDIR)/gate25/conf.d
+	$(Q)install -m 755 $(PROGRAMS) $(DESTDIR)$(SBINDIR)/
+	$(Q)sed 's|@SBINDIR@|$(SBINDIR)|; s|@SYSCONFDIR@|$(SYSCONFDIR)|' \
+		contrib/systemd/gate25d.service > $(BUILD)/gate25d.service
+	$(Q)install -m 644 $(BUILD)/gate25d.service $(DESTDIR)$(UNITDIR)/
 	@if [ ! -e $(CONFIG) ]; then \
-		install -m 644 contrib/gate25.yaml $(CONFIG); \
-		echo 'Wrote $(CONFIG) (policy: observe). Set `interfaces:` in it.'; \
+		install -m 644 contrib/gate25.yaml $(CONFIG) && \
+		echo 'Wrote $(CONFIG). It only observes; set `interfaces:` in it.'; \
 	elif ! cmp -s contrib/gate25.yaml $(CONFIG); then \
-		install -m 644 contrib/gate25.yaml $(CONFIG).new; \
-		echo 'Kept $(CONFIG); the shipped one is $(CONFIG).new.'; \
+		install -m 644 contrib/gate25.yaml $(CONFIG).new && \
+		echo 'Kept $(CONFIG); the shipped one is beside it: gate25.yaml.new'; \
 	fi
-	@[ -n '$(DESTDIR)' ] || ! [ -d /run/systemd/system ] || systemctl daemon-reload
-	@echo 'Next: edit the configuration, `gate25 check`, `systemctl enable --now gate25d`.'
+	$(Q)$(SYSTEMD_RELOAD)
+	@echo 'Installed in $(DESTDIR)$(SBINDIR) and $(DESTDIR)$(UNITDIR).'
+	@echo 'Next: edit the configuration; gate25 check; systemctl enable --now gate25d'
 
+# Without the CLI nobody could take the guard out of the kernel: that comes first.
 uninstall:
-	@if [ -z '$(DESTDIR)' ] && ls /sys/fs/bpf/gate25 >/dev/null 2>&1; then \
-		echo 'The guard is still in the kernel, and without `gate25` nothing here could take it out.'; \
-		echo 'First: systemctl disable --now gate25d; gate25 unload'; \
+	@if [ -z '$(DESTDIR)' ] && [ -e /sys/fs/bpf/gate25 ]; then \
+		echo 'The guard is still in force (/sys/fs/bpf/gate25 is there). First:'; \
+		echo '    systemctl disable --now gate25d; gate25 unload'; \
 		exit 1; \
-	fi
-	rm -f $(DESTDIR)$(SBINDIR)/gate25d $(DESTDIR)$(SBINDIR)/gate25 $(DESTDIR)$(UNITDIR)/gate25d.service
-	@[ -n '$(DESTDIR)' ] || ! [ -d /run/systemd/system ] || systemctl daemon-reload
-	@echo 'Kept: $(DESTDIR)$(SYSCONFDIR)/gate25 and /var/lib/gate25 (manual entries, who changed what, lists).'
-	@echo 'To remove them too: rm -r $(DESTDIR)$(SYSCONFDIR)/gate25 /var/lib/gate25'
+	fi >&2
+	$(Q)rm -f $(DESTDIR)$(SBINDIR)/gate25d $(DESTDIR)$(SBINDIR)/gate25 \
+		$(DESTDIR)$(UNITDIR)/gate25d.service
+	$(Q)$(SYSTEMD_RELOAD)
+	@echo 'Removed. Kept: the configuration, and in /var/lib/gate25 the manual entries, the record of'
+	@echo 'changes and the last good lists. To remove these too:'
+	@echo '    rm -r $(DESTDIR)$(SYSCONFDIR)/gate25 /var/lib/gate25'
