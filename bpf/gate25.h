@@ -352,7 +352,7 @@ struct gate25_generation {
 	__u32 classes;
 	__u64 number;	   /* rises with each generation */
 	__u64 created_s;   /* seconds since 1970 */
-	__u32 harvested;   /* 1: its class_hits are in list_totals already */
+	__u32 harvested;   /* 0: its class_hits count; 1: harvest_totals do; 2: list_totals have them */
 	__u32 lists_count;
 	__u32 services;	   /* bit per service slot in use */
 	__s32 threshold;
@@ -365,6 +365,8 @@ struct gate25_generation {
 	__u8 default_action[GATE25_SERVICES];
 	__u8 pad[4];
 	char version[32]; /* of gate25 that made it */
+	/* written once, after its last CPU: what list_totals become, so that a harvest can be repeated */
+	__u64 harvest_totals[GATE25_LISTS]; /* by index in lists */
 };
 
 #endif

@@ -44,21 +44,27 @@ int guard_lock(const char *run_dir, unsigned int wait_s);
 
 /*
  * Opens what is pinned. -ENOENT: not loaded; -EPERM; -EPROTO: pinned by another layout (the message
- * says what to do). guard_create() makes what is missing (under the lock): maps of state with the
- * sizes of the configuration (a changed size of sources or overlay makes a fresh map, and says so),
- * the secret, the slots of names. Both log the reason of a failure once.
+ * says what to do). guard_create() makes what is missing (under the lock): bpffs, maps of state with the
+ * sizes of the configuration, the secret. A size of sources or overlay that was changed since takes
+ * effect with the next generation that is put in force. Both log the reason of a failure once.
  */
 int guard_open(const char *pin_dir, struct guard **out);
 int guard_create(const struct config *config, struct guard **out);
 void guard_close(struct guard *guard);
+/*
+ * Are the maps that we hold still the pinned ones? false after somebody else unloaded, or put a
+ * generation with other sizes in force: close, and open or create again.
+ */
+bool guard_current(const struct guard *guard);
 
 /* The slot of a service or interface by name: found, or taken if free (its counters zeroed). -ENOSPC. */
 int guard_service_slot(struct guard *guard, const char *name, bool take);
 int guard_iface_slot(struct guard *guard, const char *name, bool take);
 
 /*
- * Gives each service of the configuration its slot (slots[i] for config->services[i]), frees those of
- * services that are gone. -ENOSPC.
+ * Gives each service of the configuration its slot (slots[i] for config->services[i]). Those of services that
+ * are gone are taken only when none is free; all of them are freed by instance_attach(), once no
+ * instance uses them. -ENOSPC.
  */
 int guard_assign_services(struct guard *guard, const struct config *config,
 			  __u8 slots[GATE25_SERVICES]);
@@ -89,7 +95,9 @@ void generation_free(struct generation *generation);
  * safe in a thread beside it. instance_attach() then puts it in force: an update of the pinned link,
  * or a fresh link where there is none, or the link's device is gone (also: came back as another
  * device of the same name). Only Ethernet devices (ARPHRD_ETHER); -EMEDIUMTYPE else. -ENODEV.
- * -EBUSY: another XDP program sits there; the message names its id.
+ * -EBUSY: another XDP program sits there; the message names its id. -ESTALE: the instance was in
+ * force and has been harvested since: load another.
+ * A link in force keeps its mode under ATTACH_AUTO; under another one it is replaced, with a gap of some ms.
  */
 struct instance;
 int instance_load(struct guard *guard, struct generation *generation, const char *iface,
@@ -114,8 +122,10 @@ struct attachment {
 int guard_attachments(struct guard *guard, struct attachment out[GATE25_IFACES]);
 /* Removes link and instance of an interface; harvests. -ENOENT if it was not attached. */
 int guard_detach(struct guard *guard, const char *iface);
-/* Removes all pins when nothing is attached any more; counters and totals stay until the last. */
+/* Removes all pins; -EBUSY while something is attached. Counters and totals stay until then. */
 int guard_remove(struct guard *guard);
+/* Detaches and removes all that is pinned there, unread: also what another layout pinned (-EPROTO). */
+int guard_purge(const char *pin_dir);
 
 /* An instance in force, mapped for reading: for `test`, metrics, status. */
 struct view {
