@@ -6,6 +6,7 @@
 #define GATE25_APPLY_H
 
 #include <jansson.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -20,30 +21,59 @@ struct apply_report {
 };
 void apply_report_init(struct apply_report *report);
 void apply_report_free(struct apply_report *report);
+/* Adds a fact to one of the arrays. */
+void apply_say(json_t *facts, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* config_read() with its messages in the report instead of on a stream. */
+int apply_read_config(const char *path, struct apply_report *report, struct config **out);
 
 /*
  * Step 1 (may run in a thread, takes long): reads the sources as `how` says, compiles, fills the maps
- * of a generation and loads an instance for each interface that is to be guarded. Nothing is in force yet.
+ * of a generation and loads an instance for each interface that is there and is to be guarded. Nothing is in force yet.
+ * -ECANCELED soon after *cancel is set (NULL: never). -EALREADY: FEED_DUE, and no list changed.
+ *
+ * While an allow list has no image at all (its source was never read with success), the block lists
+ * of its services only observe: what cannot be exempted must not be stopped.
  */
 struct prepared;
 int apply_prepare(const struct config *config, const struct state *state, struct guard *guard,
-		  enum feed_how how, struct apply_report *report, struct prepared **out);
-/* Step 2 (short, under the lock): puts it in force on every interface that exists and was not unloaded. */
+		  enum feed_how how, const atomic_bool *cancel, struct apply_report *report,
+		  struct prepared **out);
+/*
+ * Step 2 (short, under the lock): puts it in force on every interface that exists and was not unloaded,
+ * and takes the guard off interfaces that the configuration names no more. One interface that fails does not keep
+ * the others from being guarded; the last error is returned then, with the others in force.
+ */
 int apply_enforce(struct guard *guard, const struct config *config, const struct state *state,
 		  struct prepared *prepared, struct apply_report *report);
-void prepared_free(struct prepared *prepared);
+/* An interface that came (back) since: load in a thread, attach under the lock. NULL frees nothing. */
+int apply_load_interface(struct guard *guard, struct prepared *prepared, const char *iface);
+int apply_attach_interface(struct guard *guard, const struct config *config,
+			   const struct state *state, struct prepared *prepared, const char *iface,
+			   struct apply_report *report);
+void prepared_free(struct prepared *prepared); /* what is in force stays in force */
+
+/* Makes the overlay and the control words say what journal and state say; under the lock. */
+int apply_sync(struct guard *guard, const struct config *config, const struct state *state);
+
+/* Finds out which services have their sockets here, and says so in the control map. */
+void apply_local_services(struct guard *guard, const struct config *config);
 
 /*
- * Both steps at once with the lock taken, without the agent: for `gate25 load` (FEED_CACHED) and
- * `gate25 reload` (FEED_CHANGED). `ifaces` narrows it to some interfaces (count 0: all configured);
- * naming them clears their "unloaded" mark. The overlay is synced from the journal, the control words set.
+ * Both steps at once, without the agent: for `gate25 load` (FEED_CACHED) and
+ * `gate25 reload` (FEED_CHANGED). Takes the lock itself: the caller must not hold it. `ifaces` narrows it to some
+ * interfaces (count 0: all configured); naming them clears their "unloaded" mark. The overlay is synced
+ * from the journal, the control words set.
  */
 int apply_now(const char *config_path, enum feed_how how, char *const *ifaces, size_t count,
 	      struct apply_report *report);
 
 /*
- * Asks the running agent through run_dir/gate25d.sock: one JSON object {"command": "reload"} and one
+ * Asks the running agent through run_dir/gate25d.sock: one JSON object {"command": …} and one
  * in return: {"ok": bool, "changes": […], "warnings": […], "errors": […]}. -ENOENT or -ECONNREFUSED: no agent runs.
+ *   "reload"  reads configuration, state and the sources that changed, and waits until all that is in force
+ *   "apply"   the same without looking at the sources: after a change of the state (load, policy of a list)
+ *   "status"  answers at once: {"ok", "version", "pid", "loading", "lists": [{"name", "error", …}]}
  */
 int agent_request(const char *run_dir, const char *command, json_t **reply);
 

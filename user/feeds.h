@@ -3,16 +3,29 @@
  * From a list's source (file, http, https, entries) to its image, and the last good one on disk.
  *
  *   state_dir/lists/NAME.img    last good image       state_dir/feeds.json   what is known of each list
+ *
+ * A source is foreign data: what is not a list (a web page, too many bad lines, nothing at all) is
+ * refused, and the last good image stays in force.
  */
 #ifndef GATE25_FEEDS_H
 #define GATE25_FEEDS_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 
 #include "user/config.h"
 #include "user/dataplane.h"
 #include "user/lists/image.h"
+
+/* A list is refused when more of its lines than both are bad. */
+#define FEED_BAD_LINES	     10
+#define FEED_BAD_LINES_SHARE 20 /* one in 20: 5 % */
+
+/* What tells that a file is the one that was read before. All 0: not known. */
+struct feed_identity {
+	__u64 device, inode, size, mtime_ns, ctime_ns;
+};
 
 /* What is known of a list's source; kept in feeds.json over restarts. Times: seconds since 1970, 0 never. */
 struct feed_state {
@@ -22,11 +35,13 @@ struct feed_state {
 	char error[256]; /* of the last attempt; "" if it was a success */
 	char etag[128], last_modified[64];
 	unsigned int failures; /* in a row */
+	struct feed_identity identity; /* of a file */
 };
 
 enum feed_how {
 	FEED_CACHED,  /* the last good image only: never reads or fetches the source */
 	FEED_CHANGED, /* read the source if it changed since the image was made (file: stat; url: conditional) */
+	FEED_DUE,     /* FEED_CHANGED for lists whose next_refresh_s is over, FEED_CACHED for the others */
 };
 
 /*
@@ -37,7 +52,36 @@ enum feed_how {
 int feed_load(const struct config *config, const struct config_list *list, enum feed_how how,
 	      struct guard *guard, struct feed_state *state, struct list_image **out, bool *changed);
 
-/* All states, by name; lists of the configuration without one get an empty one. */
+/* A list of the configuration with what came of loading it. */
+struct feed {
+	const struct config_list *list;
+	struct feed_state *state;
+	struct list_image *image; /* NULL: there is none at all */
+	bool changed;
+	int error; /* of the attempt, 0 or -errno; with an image: the last good one is used */
+};
+
+/*
+ * feed_load() for all lists of the configuration, in its order; urls are fetched side by side, so that one
+ * that stalls does not hold up the others. `states` is what feeds_read() gave. feeds[lists_count] is the
+ * caller's. Gives up with -ECANCELED soon after *cancel is set (NULL: never). Else 0: what became
+ * of each list stands in its feed.
+ */
+int feeds_load(const struct config *config, enum feed_how how, struct guard *guard,
+	       struct feed_state *states, size_t count, const atomic_bool *cancel,
+	       struct feed *feeds);
+void feeds_release(struct feed *feeds, size_t count); /* frees the images */
+
+/* Has every list of the configuration that reads a source a last good image that is still valid? */
+bool feeds_cached(const struct config *config);
+
+/* The next time a list wants to be read, in seconds since 1970; 0: never. */
+__u64 feeds_next_refresh(const struct config *config, const struct feed_state *states, size_t count);
+
+/*
+ * All states, by name; lists of the configuration without one get an empty one, others are left out.
+ * A missing or damaged file is no error: the sources are then read again. -ENOMEM.
+ */
 int feeds_read(const struct config *config, struct feed_state **out, size_t *count);
 int feeds_write(const struct config *config, const struct feed_state *states, size_t count);
 struct feed_state *feeds_find(struct feed_state *states, size_t count, const char *name);
