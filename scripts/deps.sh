@@ -63,10 +63,13 @@ printf '#!/bin/sh\nexit 101\n' > $policy
 chmod 755 $policy
 
 export DEBIAN_FRONTEND=noninteractive
-echo "Installing: ${missing[*]}"
-apt-get update -qq
-if ! apt-get install -y -qq --no-install-recommends --no-remove "${missing[@]}" < /dev/null; then
-	echo "apt-get could not install the packages above. If it says that something would be" >&2
-	echo "removed (another mail server, say), run this on another machine: it removes nothing." >&2
+log=$(mktemp)
+echo "Installing ${#missing[@]} packages: ${missing[*]}"
+if ! { apt-get update && apt-get install -y --no-install-recommends --no-remove "${missing[@]}"; } \
+	> "$log" 2>&1 < /dev/null; then
+	tail -n 30 "$log" >&2
+	echo "apt-get could not install them (all it said: $log). If it says that something would be" >&2
+	echo "removed, another mail server say: take another machine, nothing is removed here." >&2
 	exit 1
 fi
+rm -f "$log"
