@@ -325,21 +325,21 @@ _Static_assert(sizeof(struct gate25_list_info) == 88, "list info");
 
 /*
  * Sections of the compiled table; see table.h. A table is an array of 64-byte lines; offsets are in
- * lines, masks in buckets. A section of no lines is never read.
+ * lines. `*_buckets` is how many of a section the hash chooses from. A section of no lines is never read.
  */
 struct gate25_table_layout {
 	__u32 lines;	   /* in all */
 	__u32 v4_first;	   /* 65,536 u32 */
 	__u32 v4_blocks;   /* 256 u32 a block */
 	__u32 v4_leaves;   /* 256 u16 a leaf */
-	__u32 v4_hosts;	   /* buckets */
-	__u32 v4_hosts_mask;
+	__u32 v4_hosts;	   /* single addresses */
+	__u32 v4_hosts_buckets;
 	__u32 v6_first;	   /* 65,536 u16 */
 	__u32 v6_groups;
-	__u32 v6_nets;	   /* buckets of prefixes up to /64 */
-	__u32 v6_nets_mask;
-	__u32 v6_hosts;	   /* buckets of longer ones */
-	__u32 v6_hosts_mask;
+	__u32 v6_nets;	   /* prefixes up to /64 */
+	__u32 v6_nets_buckets;
+	__u32 v6_hosts;	   /* longer ones */
+	__u32 v6_hosts_buckets;
 	__u32 seed;	   /* of the hash; the compiler may change it */
 	__u32 has_v4, has_v6; /* 0: nothing of that family is listed */
 	__u32 spare[9];

@@ -68,13 +68,13 @@ static void table_fill(void *data)
 	table->v4_blocks = 4096;
 	table->v4_leaves = 8192;
 	table->v4_hosts = 16384;
-	table->v4_hosts_mask = 8191;
+	table->v4_hosts_buckets = 8191;
 	table->v6_first = 24576;
 	table->v6_groups = 26624;
 	table->v6_nets = 28672;
-	table->v6_nets_mask = 8191;
+	table->v6_nets_buckets = 8191;
 	table->v6_hosts = 40960;
-	table->v6_hosts_mask = 8191;
+	table->v6_hosts_buckets = 8191;
 	table->seed = 1;
 	table->has_v4 = table->has_v6 = 1;
 }

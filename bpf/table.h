@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The compiled table, asked for one address: the same code in the kernel and in `gate25 test`.
+ *
+ * In: the lines of the table, its layout, a source. Out: its class, 0 for "on no list".
+ *
+ * The including file defines TABLE_LINE(table, index): the 64 bytes of a line (const void *), or NULL
+ * beyond the end. In the kernel that is bpf_map_lookup_elem() on the mmapable array, and
+ * bpf_helpers.h comes before this file.
+ *
+ * IPv4: a first level by the upper 16 bits, blocks by the next 8, leaves by the last 8; where single
+ * hosts stand out from their surroundings, buckets of hosts. A host's entry overrides what the levels
+ * say, also with class 0. IPv6: the first 16 bits choose a group, which holds the class of that /16 and
+ * the lengths of the longer prefixes that occur under it; from the longest to the shortest, the
+ * first one found decides, also with class 0. One line of 64 bytes a probe; a bucket that
+ * overflows names one more.
+ */
+#ifndef GATE25_TABLE_H
+#define GATE25_TABLE_H
+
+#include "gate25.h"
+
+#define TABLE_LINE_BYTES 64
+
+/* An entry of the IPv4 first level or of a block: a class, or ... */
+#define TABLE_DEEPER 0x80000000U /* the number of a block (a leaf) in the lower bits */
+#define TABLE_HOSTS  0x40000000U /* the class of the rest, but single hosts are in the buckets */
+#define TABLE_NUMBER 0x3fffffffU
+
+#define TABLE_BLOCK_ENTRIES 256 /* __u32, 16 lines */
+#define TABLE_LEAF_ENTRIES  256 /* __u16, 8 lines */
+
+/*
+ * Buckets. `next` is the number of a further bucket of the same section, 0 for none; overflow buckets
+ * lie behind the `*_buckets` ones that the hash chooses from, are shared, and have no `next`. A free slot of
+ * an IPv4 bucket repeats an entry of the table; a free slot of the others has length 0, which is never
+ * asked for.
+ */
+#define TABLE_HOSTS4 10
+struct table_hosts4 {
+	__u32 addresses[TABLE_HOSTS4];
+	__u16 classes[TABLE_HOSTS4];
+	__u32 next;
+};
+_Static_assert(sizeof(struct table_hosts4) == TABLE_LINE_BYTES, "IPv4 hosts");
+
+#define TABLE_NETS6 5
+struct table_nets6 { /* prefixes of up to /64 */
+	__u64 hi[TABLE_NETS6];
+	__u16 classes[TABLE_NETS6];
+	__u8 lengths[TABLE_NETS6];
+	__u8 pad;
+	__u32 next;
+	__u32 spare;
+};
+_Static_assert(sizeof(struct table_nets6) == TABLE_LINE_BYTES, "IPv6 nets");
+
+#define TABLE_HOSTS6 3
+struct table_hosts6 { /* longer ones */
+	__u64 hi[TABLE_HOSTS6];
+	__u64 lo[TABLE_HOSTS6];
+	__u16 classes[TABLE_HOSTS6];
+	__u8 lengths[TABLE_HOSTS6];
+	__u8 pad[3];
+	__u32 next;
+};
+_Static_assert(sizeof(struct table_hosts6) == TABLE_LINE_BYTES, "IPv6 hosts");
+
+#define TABLE_LENGTHS6 112 /* /17 to /128 */
+struct table_group6 {
+	__u16 class; /* of what no longer prefix covers */
+	__u8 count;  /* of lengths */
+	__u8 pad;
+	__u8 lengths[TABLE_LENGTHS6]; /* from the longest to the shortest */
+	__u8 spare[12];
+};
+_Static_assert(sizeof(struct table_group6) == 2 * TABLE_LINE_BYTES, "IPv6 group");
+
+/*
+ * Keeps the compiler from seeing what a value is made of: it would find out that the arithmetic below is a
+ * comparison and make it a branch, and the verifier would follow each combination of them.
+ */
+#define TABLE_OPAQUE(value) __asm__("" : "+r"(value))
+
+/* For what costs less than a call. */
+#define TABLE_INLINE inline __attribute__((always_inline))
+
+/* 1 if no bit is set, else 0. */
+static inline __u64 table_zero(__u64 bits)
+{
+	__u64 negated = -bits, zero;
+
+	TABLE_OPAQUE(negated);
+	zero = 1 ^ ((bits | negated) >> 63);
+	TABLE_OPAQUE(zero);
+	return zero;
+}
+
+/* The same for 32 bits, one step shorter. */
+static inline __u64 table_zero32(__u32 bits)
+{
+	__u64 zero = (__u64)bits - 1;
+
+	TABLE_OPAQUE(zero);
+	zero >>= 63;
+	TABLE_OPAQUE(zero);
+	return zero;
+}
+
+static inline __u32 table_mix(__u64 value, __u64 length, __u32 seed)
+{
+	value ^= ((__u64)seed << 32) + length;
+	value *= 0x9e3779b97f4a7c15ULL;
+	value ^= value >> 32;
+	value *= 0xd6e8feb86659fd93ULL;
+	return value >> 32;
+}
+
+/* A hash of 32 bits -> a bucket, without a division and for any number of buckets. */
+static inline __u32 table_scale(__u32 hash, __u32 buckets)
+{
+	return ((__u64)hash * buckets) >> 32;
+}
+
+static inline __u32 table_bucket4(__u32 address, __u32 seed, __u32 buckets)
+{
+	return table_scale(table_mix(address, 0, seed), buckets);
+}
+
+static inline __u32 table_bucket6(__u64 hi, __u64 lo, __u32 length, __u32 seed, __u32 buckets)
+{
+	return table_scale(table_mix(hi ^ table_mix(lo, length, seed), length, seed), buckets);
+}
+
+/* Entry `index` of a section of __u32. */
+static inline __u32 table_word(void *table, __u32 section, __u32 index)
+{
+	const __u32 *words = TABLE_LINE(table, section + (index >> 4));
+
+	return words ? words[index & 15] : 0;
+}
+
+/* Entry `index` of a section of __u16. */
+static inline __u16 table_half(void *table, __u32 section, __u32 index)
+{
+	const __u16 *halves = TABLE_LINE(table, section + (index >> 5));
+
+	return halves ? halves[index & 31] : 0;
+}
+
+/* What buckets answer: found << 16 | class. OR, not a sum, so that a repeated entry does no harm. */
+#define TABLE_FOUND 0x10000U
+
+static TABLE_INLINE __u32 table_match4(const struct table_hosts4 *bucket, __u32 address)
+{
+	__u64 answer = 0;
+
+#pragma GCC unroll 10
+	for (int i = 0; i < TABLE_HOSTS4; i++)
+		answer |= table_zero32(bucket->addresses[i] ^ address) *
+			  (TABLE_FOUND | bucket->classes[i]);
+	return answer;
+}
+
+static inline __u32 table_find4(void *table, const volatile struct gate25_table_layout *layout,
+				__u32 address)
+{
+	__u32 section = layout->v4_hosts;
+	__u32 number = table_bucket4(address, layout->seed, layout->v4_hosts_buckets);
+	const struct table_hosts4 *bucket = TABLE_LINE(table, section + number);
+	__u32 answer;
+
+	if (!bucket)
+		return 0;
+	answer = table_match4(bucket, address);
+	if (answer || !bucket->next)
+		return answer;
+	bucket = TABLE_LINE(table, section + bucket->next);
+	return bucket ? table_match4(bucket, address) : 0;
+}
+
+static inline __u16 table_lookup4(void *table, const volatile struct gate25_table_layout *layout,
+				  __u32 address)
+{
+	__u32 entry = table_word(table, layout->v4_first, address >> 16);
+	__u32 host;
+
+	if (entry & TABLE_DEEPER) {
+		entry = table_word(table, layout->v4_blocks,
+				   (entry & TABLE_NUMBER) * TABLE_BLOCK_ENTRIES +
+					   ((address >> 8) & 255));
+		if (entry & TABLE_DEEPER)
+			return table_half(table, layout->v4_leaves,
+					  (entry & TABLE_NUMBER) * TABLE_LEAF_ENTRIES +
+						  (address & 255));
+	}
+	if (entry & TABLE_HOSTS) {
+		host = table_find4(table, layout, address);
+		if (host)
+			return host;
+	}
+	return entry;
+}
+
+static TABLE_INLINE __u32 table_match_nets6(const struct table_nets6 *bucket, __u64 hi,
+					    __u32 length)
+{
+	__u64 answer = 0;
+
+#pragma GCC unroll 5
+	for (int i = 0; i < TABLE_NETS6; i++)
+		answer |= table_zero((bucket->hi[i] ^ hi) | (bucket->lengths[i] ^ length)) *
+			  (TABLE_FOUND | bucket->classes[i]);
+	return answer;
+}
+
+static inline __u32 table_find_net6(void *table, const volatile struct gate25_table_layout *layout,
+				    __u64 hi, __u32 length)
+{
+	__u32 section = layout->v6_nets;
+	__u32 number = table_bucket6(hi, 0, length, layout->seed, layout->v6_nets_buckets);
+	const struct table_nets6 *bucket = TABLE_LINE(table, section + number);
+	__u32 answer;
+
+	if (!bucket)
+		return 0;
+	answer = table_match_nets6(bucket, hi, length);
+	if (answer || !bucket->next)
+		return answer;
+	bucket = TABLE_LINE(table, section + bucket->next);
+	return bucket ? table_match_nets6(bucket, hi, length) : 0;
+}
+
+static TABLE_INLINE __u32 table_match_hosts6(const struct table_hosts6 *bucket, __u64 hi, __u64 lo,
+					     __u32 length)
+{
+	__u64 answer = 0;
+
+#pragma GCC unroll 3
+	for (int i = 0; i < TABLE_HOSTS6; i++)
+		answer |= table_zero((bucket->hi[i] ^ hi) | (bucket->lo[i] ^ lo) |
+				     (bucket->lengths[i] ^ length)) *
+			  (TABLE_FOUND | bucket->classes[i]);
+	return answer;
+}
+
+static inline __u32 table_find_host6(void *table, const volatile struct gate25_table_layout *layout,
+				     __u64 hi, __u64 lo, __u32 length)
+{
+	__u32 section = layout->v6_hosts;
+	__u32 number = table_bucket6(hi, lo, length, layout->seed, layout->v6_hosts_buckets);
+	const struct table_hosts6 *bucket = TABLE_LINE(table, section + number);
+	__u32 answer;
+
+	if (!bucket)
+		return 0;
+	answer = table_match_hosts6(bucket, hi, lo, length);
+	if (answer || !bucket->next)
+		return answer;
+	bucket = TABLE_LINE(table, section + bucket->next);
+	return bucket ? table_match_hosts6(bucket, hi, lo, length) : 0;
+}
+
+/* The way through the lengths of a group. */
+struct table_walk6 {
+	void *table;
+	const volatile struct gate25_table_layout *layout;
+	__u64 hi, lo;
+	__u32 group;  /* its first line */
+	__u32 answer; /* as of the buckets */
+};
+
+/* One length; returns 1 to stop. */
+static long table_step6(__u32 index, struct table_walk6 *walk)
+{
+	__u32 offset = __builtin_offsetof(struct table_group6, lengths) + index;
+	const __u8 *bytes = TABLE_LINE(walk->table, walk->group + (offset / TABLE_LINE_BYTES));
+	__u32 length, shift;
+
+	if (!bytes)
+		return 1;
+	length = bytes[offset & (TABLE_LINE_BYTES - 1)];
+	shift = -length & 63; /* the same for lengths of 1 to 64 and of 65 to 128 */
+	if (length <= 64)
+		walk->answer = table_find_net6(walk->table, walk->layout,
+					       walk->hi >> shift << shift, length);
+	else
+		walk->answer = table_find_host6(walk->table, walk->layout, walk->hi,
+						walk->lo >> shift << shift, length);
+	return walk->answer != 0;
+}
+
+#ifdef __bpf__
+/* As a callback the step is verified once; as an unrolled loop 112 times. */
+#define TABLE_LOOP(count, walk) bpf_loop(count, table_step6, walk, 0)
+#else
+static inline void table_loop(__u32 count, struct table_walk6 *walk)
+{
+	for (__u32 i = 0; i < count; i++)
+		if (table_step6(i, walk))
+			return;
+}
+#define TABLE_LOOP(count, walk) table_loop(count, walk)
+#endif
+
+static inline __u16 table_lookup6(void *table, const volatile struct gate25_table_layout *layout,
+				  __u64 hi, __u64 lo)
+{
+	__u32 group = layout->v6_groups + 2 * table_half(table, layout->v6_first, hi >> 48);
+	const struct table_group6 *head = TABLE_LINE(table, group); /* of which the first line */
+	struct table_walk6 walk = {
+		.table = table,
+		.layout = layout,
+		.hi = hi,
+		.lo = lo,
+		.group = group,
+	};
+	__u32 count;
+
+	if (!head)
+		return 0;
+	count = head->count;
+	if (!count)
+		return head->class;
+	if (count <= TABLE_LENGTHS6)
+		TABLE_LOOP(count, &walk);
+	return walk.answer ? walk.answer : head->class;
+}
+
+static inline __u16 table_lookup(void *table, const volatile struct gate25_table_layout *layout,
+				 const struct gate25_source *source)
+{
+	if (source->family == 4)
+		return layout->has_v4 ? table_lookup4(table, layout, source->lo) : 0;
+	return layout->has_v6 ? table_lookup6(table, layout, source->hi, source->lo) : 0;
+}
+
+#endif
