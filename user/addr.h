@@ -28,6 +28,15 @@ struct prefix {
 int prefix_parse(const char *text, const __u64 (*translated)[2], unsigned int count,
 		 struct prefix *out, const char **why);
 
+/*
+ * Does an IPv6 address only carry an IPv4 one: in ::ffff:0:0/96, or in one of the translated prefixes?
+ * address_normalise() makes those family 4, as all of the guard sees them; others stay as they are.
+ */
+bool address_carries4(const struct gate25_source *address, const __u64 (*translated)[2],
+		      unsigned int count);
+void address_normalise(struct gate25_source *address, const __u64 (*translated)[2],
+		       unsigned int count);
+
 /* Writes "192.0.2.7", "192.0.2.0/24", "2001:db8::/32" (RFC 5952); a host without its length. */
 const char *prefix_format(const struct prefix *prefix, char text[static PREFIX_TEXT]);
 
