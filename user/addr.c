@@ -195,6 +195,15 @@ void prefix_mask(struct prefix *prefix)
 	prefix->address.lo &= ~host_bits_lo(prefix);
 }
 
+struct gate25_source prefix_last(const struct prefix *prefix)
+{
+	struct gate25_source last = prefix->address;
+
+	last.hi |= host_bits_hi(prefix);
+	last.lo |= host_bits_lo(prefix);
+	return last;
+}
+
 /* ---------------------------------------------------------------- bytes */
 
 void address_from_bytes(struct gate25_source *out, unsigned int family, const void *bytes)

@@ -53,6 +53,9 @@ int prefix_compare(const void *a, const void *b);
 /* Clears the bits beyond `length`. */
 void prefix_mask(struct prefix *prefix);
 
+/* The highest address of a prefix. */
+struct gate25_source prefix_last(const struct prefix *prefix);
+
 /* From and to network byte order bytes (4 or 16 of them). */
 void address_from_bytes(struct gate25_source *out, unsigned int family, const void *bytes);
 void address_to_bytes(const struct gate25_source *address, void *bytes);

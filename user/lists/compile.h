@@ -16,7 +16,7 @@
 
 struct compile_list {
 	struct gate25_list_info info; /* name, id, weight, allow, observe, action, services */
-	bool insecure;		      /* came over a transport that can be forged: its sum is capped */
+	bool insecure; /* came over a transport that can be forged: its sum is capped */
 	const struct list_image *image;
 };
 

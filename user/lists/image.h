@@ -30,11 +30,14 @@ struct list_image {
 	struct range4 *ranges4;
 	struct range6 *ranges6;
 	size_t count4, count6;
-	/* what the parser saw */
+	/* what the parser saw: lines that are more than blank or a comment, and the bad ones of them */
 	__u64 lines, bad_lines;
 	__u64 loaded_s;	     /* when it was read with success, seconds since 1970 */
 	__u64 source_digest; /* of the bytes it was parsed from and of the settings that shape it */
 };
+
+/* A digest of 64 bits, for telling changes and damage, not for defence; `seed` chains it. */
+__u64 list_digest(__u64 seed, const void *bytes, size_t length);
 
 /* Frees it with its arrays; NULL is fine. */
 void list_image_free(struct list_image *image);

@@ -11,10 +11,12 @@
 #include "user/addr.h"
 #include "user/lists/image.h"
 
+#define GATE25_LIST_BYTES (1UL << 30) /* no list is larger */
+
 enum list_format {
 	LIST_AUTO = 0, /* by content */
-	LIST_PLAIN,    /* address, CIDR or range a line; # and ; comments; further columns ignored */
-	LIST_RBLDNSD,  /* ip4set zone, read as rbldnsd reads it */
+	LIST_PLAIN,   /* address, CIDR or range a line; # and ; comments; further columns ignored */
+	LIST_RBLDNSD, /* ip4set zone, read as rbldnsd reads it */
 	LIST_FORMATS
 };
 
@@ -27,19 +29,27 @@ struct parse_settings {
 	const __u64 (*translated)[2]; /* as in prefix_parse() */
 	unsigned int translated_count;
 	/* called for each bad line (not more than the first 20); may be NULL */
-	void (*bad_line)(void *context, size_t line, const char *why, const char *text, size_t length);
+	void (*bad_line)(void *context, size_t line, const char *why, const char *text,
+			 size_t length);
 	void *context;
+	size_t most_bytes; /* of the text, unpacked; 0: GATE25_LIST_BYTES */
+	__u64 now_s;	   /* for zones that carry a time stamp, seconds since 1970; 0: the clock */
 };
 
 /*
  * Parses `length` bytes at `text` (need not end in 0 or a newline; CRLF is fine; NUL bytes make a bad
- * line). Gzip, by its magic, is unpacked first (bounded by GATE25_LIST_BYTES). Bad lines are skipped and
- * counted. 127/8 in an rbldnsd zone is a test record and left out. 0, or -EBADMSG (damaged gzip,
- * or not text), -EFBIG, -ENOMEM; `*why` then says what is wrong. *out is left alone on failure.
+ * line). Gzip, by its magic, is unpacked first. Bad lines are skipped and counted. 127/8 in an rbldnsd
+ * zone is a test record and left out. source_digest and loaded_s are set.
+ *
+ * 0, or -EBADMSG: damaged gzip, or no list (no line of it is an entry; with LIST_AUTO, less than half
+ * of them are), or a zone that says of itself that it has expired. -EFBIG, -ENOMEM. `*why` then says
+ * what is wrong. *out is left alone on failure.
  */
-#define GATE25_LIST_BYTES (1UL << 30)
 int list_parse(const void *text, size_t length, const struct parse_settings *settings,
 	       struct list_image **out, const char **why);
+
+/* The source_digest of an image that is parsed from these bytes with these settings. */
+__u64 list_source_digest(const void *text, size_t length, const struct parse_settings *settings);
 
 /* From prefixes (a list's `entries:`). */
 int list_from_prefixes(const struct prefix *prefixes, size_t count, struct list_image **out);

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Plain lists: an address, a CIDR or a range a line, of both families.
+ *
+ * In: text. Out: ranges. What follows an entry behind a blank, a comma, # or ; is not looked at. Strict with the
+ * entry itself: short forms and leading zeros mean other addresses elsewhere, and a lost newline runs
+ * two addresses into one.
+ */
+#include "user/lists/reading.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <string.h>
+
+#define NOT_AN_ADDRESS "not an address, a CIDR or a range"
+
+static bool scan_address4(struct scan *scan, struct gate25_source *out)
+{
+	__u32 address = 0, octet;
+	const char *from;
+
+	for (int i = 0; i < 4; i++) {
+		if (i && !scan_take(scan, '.'))
+			return false;
+		from = scan->at;
+		for (octet = 0; scan_digit(scan) && scan->at - from < 3; scan->at++)
+			octet = octet * 10 + (*scan->at - '0');
+		if (scan->at == from || octet > 255 || (*from == '0' && scan->at - from > 1))
+			return false;
+		address = address << 8 | octet;
+	}
+	*out = (struct gate25_source){ .lo = address, .family = 4 };
+	return true;
+}
+
+static bool scan_address6(struct scan *scan, struct gate25_source *out)
+{
+	static const char members[] = "0123456789abcdefABCDEF:.";
+	char text[INET6_ADDRSTRLEN];
+	unsigned char bytes[16];
+	size_t length = 0;
+
+	while (scan->at + length < scan->end && scan->at[length] &&
+	       strchr(members, scan->at[length])) {
+		if (length == sizeof(text) - 1)
+			return false;
+		text[length] = scan->at[length];
+		length++;
+	}
+	text[length] = 0;
+	if (inet_pton(AF_INET6, text, bytes) != 1)
+		return false;
+	address_from_bytes(out, 6, bytes);
+	scan->at += length;
+	return true;
+}
+
+static bool scan_address(struct scan *scan, struct gate25_source *out)
+{
+	struct scan ahead = *scan;
+
+	while (scan_digit(&ahead))
+		ahead.at++;
+	if (scan_at(&ahead, '.') && ahead.at > scan->at)
+		return scan_address4(scan, out);
+	return scan_address6(scan, out);
+}
+
+static const char *scan_length(struct scan *scan, struct gate25_source *first,
+			       struct gate25_source *last)
+{
+	struct prefix prefix = { .address = *first };
+	const char *from = scan->at;
+	unsigned int length = 0;
+
+	for (; scan_digit(scan) && scan->at - from < 3; scan->at++)
+		length = length * 10 + (*scan->at - '0');
+	if (scan->at == from || (*from == '0' && scan->at - from > 1) ||
+	    length > (first->family == 4 ? 32 : 128))
+		return "the prefix length is not a decimal number in its bounds";
+	prefix.length = length;
+	prefix_mask(&prefix);
+	if (prefix.address.lo != first->lo || prefix.address.hi != first->hi)
+		return "the address has bits set beyond the prefix length";
+	*last = prefix_last(&prefix);
+	return NULL;
+}
+
+/* " - ADDRESS" behind the first address; anything else there is a further column. */
+static bool scan_spaced_end(struct scan *scan, struct gate25_source *last)
+{
+	struct scan ahead = *scan;
+
+	scan_skip_blanks(&ahead);
+	if (ahead.at == scan->at || !scan_take(&ahead, '-'))
+		return false;
+	scan_skip_blanks(&ahead);
+	if (!scan_address(&ahead, last))
+		return false;
+	*scan = ahead;
+	return true;
+}
+
+static const char *check_range(const struct gate25_source *first, const struct gate25_source *last)
+{
+	if (first->family != last->family)
+		return "a range of two families";
+	if (first->hi > last->hi || (first->hi == last->hi && first->lo > last->lo))
+		return "a range that ends before it begins";
+	return NULL;
+}
+
+/* NULL, or why it is no entry. */
+static const char *scan_entry(struct scan *scan, struct gate25_source *first,
+			      struct gate25_source *last)
+{
+	const char *why = NULL;
+
+	if (!scan_address(scan, first))
+		return NOT_AN_ADDRESS;
+	*last = *first;
+	if (scan_take(scan, '/')) {
+		why = scan_length(scan, first, last);
+	} else if (scan_take(scan, '-')) {
+		why = scan_address(scan, last) ? check_range(first, last) : NOT_AN_ADDRESS;
+	} else if (scan_blank(scan) && scan_spaced_end(scan, last)) {
+		why = check_range(first, last);
+	}
+	if (why)
+		return why;
+	if (!scan_done(scan) && !scan_blank(scan) && !scan_at(scan, ','))
+		return NOT_AN_ADDRESS;
+	return NULL;
+}
+
+static int plain_line(struct reading *reading, struct scan *scan)
+{
+	struct gate25_source first, last;
+	const char *why;
+
+	if (scan_done(scan))
+		return 0;
+	reading->lines++;
+	why = scan_entry(scan, &first, &last);
+	if (!why && memchr(scan->at, 0, scan->end - scan->at))
+		why = "a NUL byte";
+	if (why)
+		return reading_bad(reading, why);
+	return reading_add(reading, &first, &last);
+}
+
+int plain_read(struct reading *reading, const char *text, size_t length)
+{
+	return reading_lines(reading, text, length, plain_line);
+}

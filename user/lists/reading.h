@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the formats share while they read a list: the line at hand, the ranges found so far, and what
+ * was bad. A format is a function over the whole text; it is named in the table of parse.c.
+ */
+#ifndef GATE25_LISTS_READING_H
+#define GATE25_LISTS_READING_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "user/lists/parse.h"
+#include "user/lists/ranges.h"
+
+struct reading {
+	const struct parse_settings *settings;
+	struct ranges ranges;
+	__u64 lines; /* that are more than blank or a comment */
+	__u64 bad_lines;
+	size_t line_number;
+	const char *line, *line_end; /* without blanks, CR and newline at its ends */
+	int error;		     /* of reading_refuse() */
+	const char *why;
+	void *format; /* what the format keeps */
+};
+
+/* A place in a line. */
+struct scan {
+	const char *at, *end;
+};
+
+static inline bool scan_blank(const struct scan *scan)
+{
+	return scan->at < scan->end && (*scan->at == ' ' || *scan->at == '\t');
+}
+
+static inline void scan_skip_blanks(struct scan *scan)
+{
+	while (scan_blank(scan))
+		scan->at++;
+}
+
+static inline bool scan_digit(const struct scan *scan)
+{
+	return scan->at < scan->end && *scan->at >= '0' && *scan->at <= '9';
+}
+
+static inline bool scan_at(const struct scan *scan, char byte)
+{
+	return scan->at < scan->end && *scan->at == byte;
+}
+
+/* Takes a byte if it is the next one. */
+static inline bool scan_take(struct scan *scan, char byte)
+{
+	if (!scan_at(scan, byte))
+		return false;
+	scan->at++;
+	return true;
+}
+
+/* At the end of the line, or where a comment begins. */
+static inline bool scan_done(const struct scan *scan)
+{
+	return scan->at == scan->end || *scan->at == '#' || *scan->at == ';';
+}
+
+/*
+ * Calls `line` for each line that is not empty; the line stands in the reading and is what `scan`
+ * covers. Stops at the first that returns something other than 0, and returns that.
+ */
+int reading_lines(struct reading *reading, const char *text, size_t length,
+		  int (*line)(struct reading *reading, struct scan *scan));
+
+/* Counts the line at hand as bad and tells the caller of list_parse(). Returns 0. */
+int reading_bad(struct reading *reading, const char *why);
+
+/* Refuses the list as a whole, with -EBADMSG. Returns NULL. */
+const char *reading_refuse(struct reading *reading, const char *why);
+
+/* A range of addresses, of one family; turned into IPv4 where it only carries IPv4. 0 or -ENOMEM. */
+int reading_add(struct reading *reading, struct gate25_source *first, struct gate25_source *last);
+
+/* The formats: 0, -ENOMEM, or -EBADMSG with reading->why. */
+int plain_read(struct reading *reading, const char *text, size_t length);
+int rbldnsd_read(struct reading *reading, const char *text, size_t length);
+
+/* Does it look like an rbldnsd zone? What is no list at all is plain then, and all of it bad. */
+bool rbldnsd_detect(const char *text, size_t length);
+
+/* Unpacks gzip of up to `most` bytes into *out, to be freed. 0, -EBADMSG, -EFBIG, -ENOMEM, with *why. */
+int gzip_unpack(const void *packed, size_t length, size_t most, char **out, size_t *out_length,
+		const char **why);
+
+#endif
