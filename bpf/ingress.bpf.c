@@ -1,0 +1,520 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The guard's front door: an XDP program, one instance an interface.
+ *
+ *   frame -> packet -> service? -> overlay + table -> limits -> count, tell
+ *
+ * In: a frame. Out: XDP_PASS or XDP_DROP. Whatever fails on our side passes the frame and is counted.
+ */
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+#include "gate25.h"
+#include "maps.h"
+#include "packet.h"
+#include "source.h"
+#include "verdict.h"
+
+#define TABLE_LINE(table, index) bpf_map_lookup_elem(table, &(__u32){ index })
+#include "table.h"
+
+/* .rodata: constants of this instance, which the verifier folds */
+const volatile struct gate25_settings settings = {};
+const volatile struct gate25_table_layout layout = {};
+const volatile __u8 port_services[65536] = {}; /* bit per service slot, by destination port */
+
+/* A SYN or segment to a guarded service, on its way through the steps. */
+struct visit {
+	struct packet packet;
+	struct gate25_source source; /* as it is judged */
+	__u64 now_ns;
+	__u32 service; /* slot */
+	__u16 class;
+	__u8 observe; /* paused, or the whole or the service only observes */
+	__u8 syn;
+};
+
+/* ------------------------------------------------------------------ count */
+
+static __always_inline struct gate25_cpu_state *cpu_mine(__u32 cpu)
+{
+	return bpf_map_lookup_elem(&cpu_state, &cpu);
+}
+
+static __always_inline void count_error(enum gate25_error kind)
+{
+	struct gate25_cpu_state *mine = cpu_mine(bpf_get_smp_processor_id());
+
+	if (mine)
+		mine->errors[kind]++;
+}
+
+static __always_inline void count(__u32 row, __u32 reason, __u32 connection)
+{
+	__u32 cpu = bpf_get_smp_processor_id();
+	__u32 index = ((cpu * GATE25_IFACES + settings.iface) * GATE25_SERVICE_ROWS + row) *
+			      GATE25_REASONS + reason;
+	struct gate25_counter *counter = bpf_map_lookup_elem(&counters, &index);
+
+	if (!counter)
+		return;
+	counter->packets++;
+	counter->connections += connection;
+}
+
+/*
+ * 1 for the first SYN of a connection, 0 for its retransmissions: those repeat addresses, ports and sequence number. A fingerprint
+ * that newer ones have overwritten is new again.
+ */
+static __always_inline __u32 first_syn(const struct visit *visit)
+{
+	const struct packet *packet = &visit->packet;
+	__u32 zero = 0, line, mark, seen = 0;
+	struct gate25_secret *key = bpf_map_lookup_elem(&secret, &zero);
+	struct gate25_repeat_line *marks;
+	__u64 hash;
+
+	if (!key)
+		return 1;
+	hash = (packet->source.hi ^ key->hash) * 0x9e3779b97f4a7c15ULL;
+	hash = (hash ^ hash >> 32 ^ packet->source.lo) * 0xd6e8feb86659fd93ULL;
+	hash = (hash ^ hash >> 32 ^ packet->destination.lo) * 0x9e3779b97f4a7c15ULL;
+	hash ^= (__u64)packet->sequence << 32 | (__u32)packet->source_port << 16 | packet->destination_port;
+	hash = (hash ^ hash >> 32) * 0xd6e8feb86659fd93ULL;
+	line = (hash >> 48) % GATE25_REPEAT_LINES;
+	mark = hash | !(__u32)hash;
+	marks = bpf_map_lookup_elem(&repeats, &line);
+	if (!marks)
+		return 1;
+#pragma GCC unroll 16
+	for (int i = 0; i < 16; i++)
+		seen |= table_zero32(marks->fingerprints[i] ^ mark);
+	if (!seen)
+		marks->fingerprints[(hash >> 60) & 15] = mark;
+	return !seen;
+}
+
+/* ------------------------------------------------------------------ tell */
+
+/* 1: an event may be told. A flood cannot drown the log: each CPU has its rate, the rest is counted. */
+static __always_inline int may_tell(struct gate25_cpu_state *mine, __u64 now_ns)
+{
+	__u64 tat = mine->event_tat_ns > now_ns ? mine->event_tat_ns : now_ns;
+
+	if (tat - now_ns > settings.event_tolerance_ns || !settings.event_interval_ns) {
+		mine->events_suppressed++;
+		return 0;
+	}
+	mine->event_tat_ns = tat + settings.event_interval_ns;
+	return 1;
+}
+
+static __always_inline void tell(const struct visit *visit, __u8 reason)
+{
+	struct gate25_cpu_state *mine = cpu_mine(bpf_get_smp_processor_id());
+	struct gate25_event *event;
+
+	if (!mine || !may_tell(mine, visit->now_ns))
+		return;
+	event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
+	if (!event) {
+		mine->errors[GATE25_ERROR_RING_FULL]++;
+		return;
+	}
+	*event = (struct gate25_event){
+		.time_ns = visit->now_ns,
+		.source = visit->source,
+		.destination_hi = visit->packet.destination.hi,
+		.destination_lo = visit->packet.destination.lo,
+		.source_port = visit->packet.source_port,
+		.destination_port = visit->packet.destination_port,
+		.class = visit->class,
+		.frame_family = visit->packet.source.family,
+		.iface = settings.iface,
+		.service = visit->service,
+		.reason = reason,
+	};
+	bpf_ringbuf_submit(event, 0);
+}
+
+/* The end of every judged SYN. */
+static __always_inline int conclude(const struct visit *visit, __u8 reason, __u8 action)
+{
+	__u32 first = first_syn(visit);
+
+	count(visit->service, reason, first);
+	if (first && reason >= GATE25_REASON_MANUAL)
+		tell(visit, reason);
+	return action == GATE25_PASS ? XDP_PASS : XDP_DROP;
+}
+
+/* ------------------------------------------------------------------ overlay */
+
+struct overlay_walk {
+	const struct gate25_source *source;
+	struct overlay_findings found;
+	__u64 bits; /* lengths in use that are still to be asked */
+	__u64 now_ns;
+	__u32 base; /* the length that bit 0 stands for */
+	__u8 service_bit;
+	__u8 pad[3];
+};
+
+static __always_inline __u64 mask_upper(__u32 length)
+{
+	return length ? ~0ULL << ((64 - length) & 63) : 0;
+}
+
+/* The number of the highest bit set. By hand: for BPF the compiler has no expansion of the builtin that ends. */
+static __always_inline __u32 highest_bit(__u64 bits)
+{
+	__u32 top = 0;
+
+#pragma GCC unroll 6
+	for (int shift = 32; shift; shift >>= 1) {
+		__u32 step = (bits >> shift ? 1 : 0) * shift;
+
+		SOURCE_OPAQUE(step);
+		bits >>= step;
+		top += step;
+	}
+	return top & 63;
+}
+
+static long overlay_step(__u32 index __attribute__((unused)), void *context)
+{
+	struct overlay_walk *walk = context;
+	struct gate25_overlay_key key = { .family = walk->source->family };
+	struct gate25_overlay_entry *entry;
+	__u32 top, length;
+
+	if (!walk->bits)
+		return 1;
+	top = highest_bit(walk->bits);
+	walk->bits &= ~(1ULL << top);
+	length = walk->base + top;
+	key.length = length;
+	if (key.family == 4) {
+		key.lo = walk->source->lo & mask_upper(length + 32);
+	} else {
+		key.hi = walk->source->hi & mask_upper(length < 64 ? length : 64);
+		key.lo = walk->source->lo & mask_upper(length > 64 ? length - 64 : 0);
+	}
+	entry = bpf_map_lookup_elem(&overlay, &key);
+	if (entry)
+		overlay_rank(&walk->found, entry, length, walk->service_bit, walk->now_ns);
+	return 0;
+}
+
+static __always_inline void overlay_find(const struct visit *visit, const struct gate25_control *control,
+					 struct overlay_findings *found)
+{
+	struct overlay_walk walk = { .source = &visit->source, .now_ns = visit->now_ns,
+				     .service_bit = 1 << (visit->service & 7) };
+
+	if (visit->source.family == 4) {
+		walk.bits = control->overlay_lengths4;
+		if (walk.bits)
+			bpf_loop(33, overlay_step, &walk, 0);
+	} else {
+#pragma GCC unroll 3
+		for (int word = 2; word >= 0; word--) { /* from the longest to the shortest */
+			walk.bits = control->overlay_lengths6[word];
+			walk.base = word * 64;
+			if (walk.bits)
+				bpf_loop(64, overlay_step, &walk, 0);
+		}
+	}
+	*found = walk.found;
+}
+
+/* ------------------------------------------------------------------ limits */
+
+/* One function for all four uses: inlined, the verifier would follow each of them on every path. */
+__noinline int limit_admit(const struct gate25_source *source, __u32 scope, __u32 observe, __u64 now_ns)
+{
+	struct gate25_source_line *line;
+	struct gate25_secret *key;
+	__u32 zero = 0, index;
+	__u64 hash;
+
+	if (!source || scope >= GATE25_SCOPES)
+		return SOURCE_ADMITTED;
+	key = bpf_map_lookup_elem(&secret, &zero);
+	if (!key)
+		return SOURCE_ADMITTED;
+	hash = source_hash(key->siphash, source, &settings.limits[scope], scope, observe);
+	index = source_line(hash, settings.source_lines);
+	line = bpf_map_lookup_elem(&sources, &index);
+	if (!line)
+		return SOURCE_ADMITTED;
+	return source_admit(line->words, hash, now_ns, settings.limits[scope].interval_ns,
+			    settings.limits[scope].tolerance_ns);
+}
+
+static __always_inline int limit_refuses(struct visit *visit, __u32 scope, struct judgement *judgement,
+					 __u8 reason)
+{
+	const volatile struct gate25_limit *limit = &settings.limits[scope];
+	__u8 observe = visit->observe | limit->observe | (limit->action == GATE25_PASS);
+	int answer;
+
+	if (!limit->interval_ns || !(limit->services >> visit->service & 1))
+		return 0;
+	answer = limit_admit(&visit->source, scope, observe, visit->now_ns);
+	if (answer == SOURCE_CONTENDED)
+		count_error(GATE25_ERROR_SOURCES_CONTENDED);
+	return answer == SOURCE_REFUSED && judge_match(judgement, reason, limit->action, observe);
+}
+
+/* ------------------------------------------------------------------ steps */
+
+/* The class of the source; counts the SYN for its lists where the step "lists" is reached. */
+static __always_inline void ask_table(struct visit *visit, struct verdict_facts *facts)
+{
+	__u32 index, service = visit->service & (GATE25_SERVICES - 1);
+	struct gate25_class *class;
+
+	if (settings.table_empty)
+		return;
+	visit->class = index = table_lookup(&table, &layout, &visit->source);
+	if (!index)
+		return;
+	class = bpf_map_lookup_elem(&classes, &index);
+	if (!class) {
+		count_error(GATE25_ERROR_MAP);
+		return;
+	}
+	facts->class_flags = class->flags[service];
+	facts->class_action = class->action[service];
+}
+
+static __always_inline void count_lists(const struct visit *visit, const struct verdict_facts *facts)
+{
+	__u32 index = bpf_get_smp_processor_id() * settings.class_stride + visit->class;
+	__u64 *hits;
+
+	if (!visit->class || facts->overlay.first || facts->overlay.block || facts->overlay.ban)
+		return;
+	hits = bpf_map_lookup_elem(&class_hits, &index);
+	if (hits)
+		(*hits)++;
+}
+
+static __always_inline void ask_default(const struct visit *visit, const struct gate25_control *control,
+					struct verdict_facts *facts)
+{
+	__u32 service = visit->service & (GATE25_SERVICES - 1);
+
+	facts->default_action = settings.default_action[service];
+	facts->default_live = (settings.allow_in_table >> service & 1) ||
+			      control->manual_allow_until_ns[service] > visit->now_ns;
+}
+
+/* 1: a socket of this host that is no listener has the segment's addresses: its session is open. */
+static __always_inline int session_open(struct xdp_md *ctx, const struct packet *packet)
+{
+	struct bpf_sock_tuple tuple = {};
+	struct bpf_sock *socket;
+	__u32 size = sizeof(tuple.ipv4);
+	int open;
+
+	if (packet->source.family == 4) {
+		tuple.ipv4.saddr = __builtin_bswap32(packet->source.lo);
+		tuple.ipv4.daddr = __builtin_bswap32(packet->destination.lo);
+		tuple.ipv4.sport = __builtin_bswap16(packet->source_port);
+		tuple.ipv4.dport = __builtin_bswap16(packet->destination_port);
+	} else {
+		size = sizeof(tuple.ipv6);
+		tuple.ipv6.saddr[0] = __builtin_bswap32(packet->source.hi >> 32);
+		tuple.ipv6.saddr[1] = __builtin_bswap32(packet->source.hi);
+		tuple.ipv6.saddr[2] = __builtin_bswap32(packet->source.lo >> 32);
+		tuple.ipv6.saddr[3] = __builtin_bswap32(packet->source.lo);
+		tuple.ipv6.daddr[0] = __builtin_bswap32(packet->destination.hi >> 32);
+		tuple.ipv6.daddr[1] = __builtin_bswap32(packet->destination.hi);
+		tuple.ipv6.daddr[2] = __builtin_bswap32(packet->destination.lo >> 32);
+		tuple.ipv6.daddr[3] = __builtin_bswap32(packet->destination.lo);
+		tuple.ipv6.sport = __builtin_bswap16(packet->source_port);
+		tuple.ipv6.dport = __builtin_bswap16(packet->destination_port);
+	}
+	if (size == sizeof(tuple.ipv4))
+		socket = bpf_skc_lookup_tcp(ctx, &tuple, sizeof(tuple.ipv4), BPF_F_CURRENT_NETNS, 0);
+	else
+		socket = bpf_skc_lookup_tcp(ctx, &tuple, sizeof(tuple.ipv6), BPF_F_CURRENT_NETNS, 0);
+	if (!socket)
+		return 0;
+	open = socket->state != BPF_TCP_LISTEN;
+	bpf_sk_release(socket);
+	return open;
+}
+
+/*
+ * A segment that is no SYN. A session that is open is never muted: only what belongs to no socket of ours
+ * is dropped, and only where the sockets are known to be here.
+ */
+static __always_inline int judge_segment(struct xdp_md *ctx, struct visit *visit,
+					 const struct gate25_control *control,
+					 const struct verdict_facts *facts)
+{
+	struct verdict_facts enforced = *facts;
+	struct judgement judgement;
+	__u8 reason = GATE25_REASON_ESTABLISHED;
+
+	enforced.observe = 0; /* whole and service decide below, over the missing socket */
+	judgement = judge(&enforced);
+	if (judgement.action == GATE25_PASS) {
+		count(visit->service, reason, 0);
+		return XDP_PASS;
+	}
+	if (!(control->local_services >> visit->service & 1))
+		reason = GATE25_REASON_FORWARDED;
+	else if (session_open(ctx, &visit->packet))
+		reason = GATE25_REASON_OPEN;
+	else
+		reason = visit->observe ? GATE25_REASON_WOULD_NO_SOCKET : GATE25_REASON_NO_SOCKET;
+	count(visit->service, reason, 0);
+	return reason == GATE25_REASON_NO_SOCKET ? XDP_DROP : XDP_PASS;
+}
+
+static __always_inline int judge_syn(struct visit *visit, const struct verdict_facts *facts)
+{
+	struct judgement judgement = judge(facts);
+
+	count_lists(visit, facts);
+	if (judgement.action == GATE25_PASS && !judgement.exempt &&
+	    !limit_refuses(visit, GATE25_SCOPE_SOURCE, &judgement, GATE25_REASON_LIMIT_SOURCE))
+		limit_refuses(visit, GATE25_SCOPE_NETWORK, &judgement, GATE25_REASON_LIMIT_NETWORK);
+	return conclude(visit, judgement_reason(&judgement), judgement.action);
+}
+
+static __always_inline int overlay_in_use(const struct gate25_control *control)
+{
+	return (control->overlay_lengths4 | control->overlay_lengths6[0] |
+		control->overlay_lengths6[1] | control->overlay_lengths6[2]) != 0;
+}
+
+/* A function of its own for the verifier: else it would follow each step on every path of the parser. */
+__noinline int visit_judge(struct xdp_md *ctx, struct visit *visit)
+{
+	struct verdict_facts facts = {};
+	struct gate25_control *words;
+	__u32 zero = 0;
+	int overlaid;
+
+	words = bpf_map_lookup_elem(&control, &zero);
+	if (!visit || !words)
+		return XDP_PASS;
+	overlaid = overlay_in_use(words);
+	if (visit->syn || overlaid || words->pause_until_ns)
+		visit->now_ns = bpf_ktime_get_coarse_ns();
+	visit->observe = words->observe || words->pause_until_ns > visit->now_ns ||
+			 (words->observe_services >> (visit->service & 7) & 1);
+	facts.observe = visit->observe;
+	if (overlaid)
+		overlay_find(visit, words, &facts.overlay);
+	ask_table(visit, &facts);
+	ask_default(visit, words, &facts);
+	return visit->syn ? judge_syn(visit, &facts) : judge_segment(ctx, visit, words, &facts);
+}
+
+/* ------------------------------------------------------------------ service */
+
+/* The number of the lowest bit of eight: BPF has no such instruction for 32 bits. */
+static __always_inline __u32 lowest_slot(__u32 mask)
+{
+	mask &= -mask;
+	return !!(mask & 0xaa) | !!(mask & 0xcc) << 1 | !!(mask & 0xf0) << 2;
+}
+
+/* The slot of the service that guards this port and address; GATE25_NO_SERVICE. An own address beats any. */
+static __always_inline __u32 find_service(const struct packet *packet)
+{
+	__u32 mask = port_services[packet->destination_port], own = 0;
+
+	if (!mask)
+		return GATE25_NO_SERVICE;
+	for (__u32 i = 0; i < GATE25_ADDRESSES; i++) {
+		const volatile struct gate25_service_address *address;
+		__u32 length;
+
+		if (i >= settings.addresses_count)
+			break;
+		address = &settings.addresses[i];
+		length = address->length;
+		if (address->address.family != packet->destination.family)
+			continue;
+		if (address->address.family == 4 ?
+			    ((packet->destination.lo ^ address->address.lo) & mask_upper(length + 32)) :
+			    (((packet->destination.hi ^ address->address.hi) &
+			      mask_upper(length < 64 ? length : 64)) |
+			     ((packet->destination.lo ^ address->address.lo) &
+			      mask_upper(length > 64 ? length - 64 : 0))))
+			continue;
+		own |= address->services;
+	}
+	own &= mask;
+	mask = own ? own : mask & settings.any_address;
+	return mask ? lowest_slot(mask) : GATE25_NO_SERVICE;
+}
+
+/* What hides its ports has no service: the policy of the whole decides. `row` GATE25_NO_SERVICE. */
+static __always_inline int malformed(const struct gate25_control *control, __u32 row)
+{
+	__u8 observe = control->observe ||
+		       (row < GATE25_SERVICES && (control->observe_services >> row & 1)) ||
+		       (control->pause_until_ns && control->pause_until_ns > bpf_ktime_get_coarse_ns());
+
+	count(row, observe ? GATE25_REASON_WOULD_MALFORMED : GATE25_REASON_MALFORMED, 0);
+	return observe ? XDP_PASS : XDP_DROP;
+}
+
+static __always_inline int guarded(struct xdp_md *ctx, struct cursor *cursor, struct visit *visit,
+				   const struct gate25_control *words)
+{
+	struct packet *packet = &visit->packet;
+
+	if (packet_flags(cursor, bpf_xdp_get_buff_len(ctx), packet))
+		return malformed(words, visit->service);
+	visit->source = packet->source;
+	source_normalise(&visit->source, &settings);
+	visit->now_ns = 0;
+	visit->class = 0;
+	visit->observe = 0;
+	visit->syn = (packet->flags & (PACKET_SYN | PACKET_ACK)) == PACKET_SYN;
+	return visit_judge(ctx, visit);
+}
+
+static __always_inline int unguarded(const struct gate25_control *words, enum packet_kind kind)
+{
+	if (kind == PACKET_MALFORMED)
+		return malformed(words, GATE25_NO_SERVICE);
+	count(GATE25_NO_SERVICE,
+	      kind == PACKET_FRAGMENT ? GATE25_REASON_FRAGMENT : GATE25_REASON_HEADERS, 0);
+	return XDP_PASS;
+}
+
+SEC("xdp.frags")
+int ingress(struct xdp_md *ctx)
+{
+	struct cursor cursor = { .at = (void *)(long)ctx->data, .end = (void *)(long)ctx->data_end };
+	struct gate25_control *words;
+	struct visit visit;
+	enum packet_kind kind = packet_parse(&cursor, &visit.packet);
+	__u32 zero = 0;
+
+	if (kind == PACKET_OTHER)
+		return XDP_PASS;
+	if (kind == PACKET_TCP) {
+		visit.service = find_service(&visit.packet);
+		if (visit.service == GATE25_NO_SERVICE)
+			return XDP_PASS;
+	}
+	words = bpf_map_lookup_elem(&control, &zero);
+	if (!words) {
+		count_error(GATE25_ERROR_MAP);
+		return XDP_PASS;
+	}
+	return kind == PACKET_TCP ? guarded(ctx, &cursor, &visit, words) : unguarded(words, kind);
+}
+
+char LICENSE[] SEC("license") = "GPL";

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * A frame -> what it is to the guard. Bytes in, values out: no maps, no helpers.
+ *
+ * One cursor walks over the frame, one small function reads a header. Nothing in a packet is trusted:
+ * ihl, doff, total and extension lengths are checked before they move the cursor. What is not TCP leaves
+ * as early as possible: that is most of a machine's traffic.
+ */
+#ifndef GATE25_PACKET_H
+#define GATE25_PACKET_H
+
+#include <linux/if_ether.h>
+#include <linux/in.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/tcp.h>
+
+#include "gate25.h"
+
+#define PACKET_INLINE static inline __attribute__((always_inline))
+#define PACKET_TAGS	  2
+#define PACKET_EXTENSIONS 8 /* IPv6 extension headers that are followed */
+
+enum packet_kind {
+	PACKET_OTHER,	  /* nothing to do with us */
+	PACKET_TCP,	  /* ports are known */
+	PACKET_FRAGMENT,  /* a later fragment: carries no port */
+	PACKET_HEADERS,	  /* IPv6 header chain beyond the bound */
+	PACKET_MALFORMED, /* TCP that hides its ports or flags (RFC 1858, RFC 3128) */
+};
+
+#define PACKET_FIN 0x01
+#define PACKET_SYN 0x02
+#define PACKET_RST 0x04
+#define PACKET_ACK 0x10
+
+struct packet {
+	struct gate25_source source, destination; /* as in the frame, not translated */
+	__u32 datagram_end; /* offsets from the start of the frame */
+	__u32 tcp_start;
+	__u32 sequence;
+	__u16 source_port, destination_port; /* host byte order */
+	__u64 flags; /* of TCP: 8 bits, the rest is 0 */
+};
+
+struct cursor {
+	const __u8 *at, *end; /* linear part of the frame */
+	__u32 offset;	      /* of `at` from the start */
+};
+
+/* What `bytes` more bytes start with; NULL if the frame ends before. */
+PACKET_INLINE const void *cursor_take(struct cursor *cursor, __u32 bytes)
+{
+	const __u8 *header = cursor->at;
+
+	if (header + bytes > cursor->end)
+		return (void *)0;
+	cursor->at += bytes;
+	cursor->offset += bytes;
+	return header;
+}
+
+PACKET_INLINE __u64 packet_be64(const void *bytes)
+{
+	const __u32 *words = bytes;
+
+	return (__u64)__builtin_bswap32(words[0]) << 32 | __builtin_bswap32(words[1]);
+}
+
+/* The EtherType behind up to two tags, host byte order; 0 if there is none. */
+PACKET_INLINE __u16 packet_ethernet(struct cursor *cursor)
+{
+	const struct ethhdr *eth = cursor_take(cursor, sizeof(*eth));
+	__u16 type;
+
+	if (!eth)
+		return 0;
+	type = __builtin_bswap16(eth->h_proto);
+#pragma GCC unroll 2
+	for (int i = 0; i < PACKET_TAGS; i++) {
+		const __be16 *tag;
+
+		if (type != ETH_P_8021Q && type != ETH_P_8021AD)
+			break;
+		tag = cursor_take(cursor, 4);
+		if (!tag)
+			return 0;
+		type = __builtin_bswap16(tag[1]);
+	}
+	return type;
+}
+
+/*
+ * The ports of TCP behind the cursor. `first` says that it is the first of several fragments: one without room for
+ * ports and flags hides them (RFC 1858), so no port of it is believed.
+ */
+PACKET_INLINE enum packet_kind packet_ports(struct cursor *cursor, __u32 end, __u8 first,
+					    struct packet *out)
+{
+	__u32 start = cursor->offset;
+	const __be16 *ports = cursor_take(cursor, 4);
+
+	if (!ports || end < start + 4 || (first && end < start + 14))
+		return PACKET_MALFORMED;
+	out->source_port = __builtin_bswap16(ports[0]);
+	out->destination_port = __builtin_bswap16(ports[1]);
+	out->tcp_start = start;
+	out->datagram_end = end;
+	return PACKET_TCP;
+}
+
+/*
+ * The rest of the TCP header, once it is known that somebody cares: sequence number and flags. `length` is that of the
+ * whole frame. 0: it makes sense; 1: malformed (a length that lies, SYN with FIN or RST, none of SYN, RST and ACK as in NULL,
+ * XMAS and FIN scans).
+ */
+PACKET_INLINE int packet_flags(struct cursor *cursor, __u32 length, struct packet *packet)
+{
+	const __u8 *rest = cursor_take(cursor, 16);
+	__u32 header;
+	__u8 flags;
+
+	if (!rest)
+		return 1;
+	packet->sequence = __builtin_bswap32(*(const __be32 *)rest);
+	header = (rest[8] >> 4) * 4;
+	flags = rest[9];
+	packet->flags = flags;
+	return header < sizeof(struct tcphdr) || packet->datagram_end > length ||
+	       packet->tcp_start + header > packet->datagram_end ||
+	       (flags & (PACKET_SYN | PACKET_FIN)) == (PACKET_SYN | PACKET_FIN) ||
+	       (flags & (PACKET_SYN | PACKET_RST)) == (PACKET_SYN | PACKET_RST) ||
+	       !(flags & (PACKET_SYN | PACKET_RST | PACKET_ACK));
+}
+
+PACKET_INLINE void packet_address(struct gate25_source *out, __u8 family, __u64 hi, __u64 lo)
+{
+	*out = (struct gate25_source){ .hi = hi, .lo = lo, .family = family };
+}
+
+PACKET_INLINE enum packet_kind packet_ipv4(struct cursor *cursor, struct packet *out)
+{
+	__u32 start = cursor->offset, header, total;
+	const struct iphdr *ip = cursor_take(cursor, sizeof(*ip));
+	__u16 fragment;
+
+	if (!ip || ip->protocol != IPPROTO_TCP)
+		return PACKET_OTHER;
+	header = ip->ihl * 4;
+	if (ip->version != 4 || header < sizeof(*ip))
+		return PACKET_OTHER; /* no IP: the kernel throws it away */
+	fragment = __builtin_bswap16(ip->frag_off);
+	if (fragment & 0x1fff)
+		return (fragment & 0x1fff) == 1 ? PACKET_MALFORMED : PACKET_FRAGMENT;
+	packet_address(&out->source, 4, 0, __builtin_bswap32(ip->saddr));
+	packet_address(&out->destination, 4, 0, __builtin_bswap32(ip->daddr));
+	total = __builtin_bswap16(ip->tot_len);
+	if (header > sizeof(*ip) && !cursor_take(cursor, header - sizeof(*ip)))
+		return PACKET_MALFORMED;
+	return packet_ports(cursor, start + total, !!(fragment & 0x2000), out);
+}
+
+/* What an extension header is to the walk. */
+PACKET_INLINE __u8 packet_is_extension(__u8 type)
+{
+	return type == IPPROTO_HOPOPTS || type == IPPROTO_ROUTING || type == IPPROTO_DSTOPTS ||
+	       type == IPPROTO_AH || type == IPPROTO_FRAGMENT || type == IPPROTO_MH ||
+	       type == 139 /* HIP */ || type == 140 /* shim6 */;
+}
+
+/* Where the walk stands. */
+struct packet_walk {
+	__u8 next;  /* type of the header at the cursor */
+	__u8 first; /* it is the first of several fragments */
+	__u8 later; /* 1: a later fragment, 2: one at offset 1 */
+};
+
+/* Steps over one extension header; 0 if the frame ends within. */
+PACKET_INLINE int packet_step(struct cursor *cursor, struct packet_walk *walk)
+{
+	const __u8 *header = cursor_take(cursor, 8);
+	__u32 more;
+
+	if (!header)
+		return 0;
+	if (walk->next == IPPROTO_FRAGMENT) {
+		__u16 bits = header[2] << 8 | header[3];
+
+		if (bits & 0xfff8)
+			walk->later = bits >> 3 == 1 ? 2 : 1;
+		walk->first = bits & 1;
+		more = 0;
+	} else if (walk->next == IPPROTO_AH) {
+		more = header[1] * 4; /* in words, less 2: RFC 4302 2.2 */
+	} else {
+		more = header[1] * 8;
+	}
+	walk->next = header[0];
+	return !more || cursor_take(cursor, more);
+}
+
+PACKET_INLINE enum packet_kind packet_ipv6(struct cursor *cursor, struct packet *out)
+{
+	const struct ipv6hdr *ip = cursor_take(cursor, sizeof(*ip));
+	struct packet_walk walk = { 0 };
+	__u32 end;
+
+	if (!ip || (ip->nexthdr != IPPROTO_TCP && !packet_is_extension(ip->nexthdr)))
+		return PACKET_OTHER;
+	if (ip->version != 6)
+		return PACKET_OTHER;
+	end = cursor->offset + __builtin_bswap16(ip->payload_len);
+	packet_address(&out->source, 6, packet_be64(&ip->saddr),
+		       packet_be64((const __u8 *)&ip->saddr + 8));
+	packet_address(&out->destination, 6, packet_be64(&ip->daddr),
+		       packet_be64((const __u8 *)&ip->daddr + 8));
+	walk.next = ip->nexthdr;
+	for (int i = 0; i < PACKET_EXTENSIONS && packet_is_extension(walk.next); i++) {
+		if (!packet_step(cursor, &walk))
+			return PACKET_OTHER; /* cut short within an option: no port, and no kernel takes it */
+		if (!walk.later)
+			continue;
+		if (walk.next != IPPROTO_TCP && !packet_is_extension(walk.next))
+			return PACKET_OTHER;
+		return walk.later == 2 && walk.next == IPPROTO_TCP ? PACKET_MALFORMED :
+								     PACKET_FRAGMENT;
+	}
+	if (packet_is_extension(walk.next))
+		return PACKET_HEADERS;
+	return walk.next == IPPROTO_TCP ? packet_ports(cursor, end, walk.first, out) :
+					  PACKET_OTHER;
+}
+
+/* Walks to the ports. packet_flags() goes on from the cursor. */
+PACKET_INLINE enum packet_kind packet_parse(struct cursor *cursor, struct packet *out)
+{
+	__u16 type = packet_ethernet(cursor);
+
+	if (type == ETH_P_IP)
+		return packet_ipv4(cursor, out);
+	if (type == ETH_P_IPV6)
+		return packet_ipv6(cursor, out);
+	return PACKET_OTHER;
+}
+
+#endif
