@@ -13,7 +13,7 @@
  * say, also with class 0. IPv6: the first 16 bits choose a group, which holds the class of that /16 and
  * the lengths of the longer prefixes that occur under it; from the longest to the shortest, the
  * first one found decides, also with class 0. One line of 64 bytes a probe; a bucket that
- * overflows names one more.
+ * overflows names another one.
  */
 #ifndef GATE25_TABLE_H
 #define GATE25_TABLE_H
@@ -31,11 +31,13 @@
 #define TABLE_LEAF_ENTRIES  256 /* __u16, 8 lines */
 
 /*
- * Buckets. `next` is the number of a further bucket of the same section, 0 for none; overflow buckets
- * lie behind the `*_buckets` ones that the hash chooses from, are shared, and have no `next`. A free slot of
- * an IPv4 bucket repeats an entry of the table; a free slot of the others has length 0, which is never
- * asked for.
+ * Buckets. `next` is the number of a further bucket of the same section, 0 for none; these lie behind the
+ * `*_buckets` ones that the hash chooses from, and the last of a chain is shared with other chains. A
+ * free slot of an IPv4 bucket repeats an entry of the table; a free slot of the others has length 0, which
+ * is never asked for.
  */
+#define TABLE_PROBES 4 /* a chain is never longer */
+
 #define TABLE_HOSTS4 10
 struct table_hosts4 {
 	__u32 addresses[TABLE_HOSTS4];
@@ -165,18 +167,21 @@ static TABLE_INLINE __u32 table_match4(const struct table_hosts4 *bucket, __u32 
 static inline __u32 table_find4(void *table, const volatile struct gate25_table_layout *layout,
 				__u32 address)
 {
-	__u32 section = layout->v4_hosts;
+	__u32 section = layout->v4_hosts, answer = 0;
 	__u32 number = table_bucket4(address, layout->seed, layout->v4_hosts_buckets);
-	const struct table_hosts4 *bucket = TABLE_LINE(table, section + number);
-	__u32 answer;
 
-	if (!bucket)
-		return 0;
-	answer = table_match4(bucket, address);
-	if (answer || !bucket->next)
-		return answer;
-	bucket = TABLE_LINE(table, section + bucket->next);
-	return bucket ? table_match4(bucket, address) : 0;
+#pragma GCC unroll 4
+	for (int i = 0; i < TABLE_PROBES; i++) {
+		const struct table_hosts4 *bucket = TABLE_LINE(table, section + number);
+
+		if (!bucket)
+			return 0;
+		answer = table_match4(bucket, address);
+		number = bucket->next;
+		if (answer || !number)
+			break;
+	}
+	return answer;
 }
 
 static inline __u16 table_lookup4(void *table, const volatile struct gate25_table_layout *layout,
@@ -217,18 +222,21 @@ static TABLE_INLINE __u32 table_match_nets6(const struct table_nets6 *bucket, __
 static inline __u32 table_find_net6(void *table, const volatile struct gate25_table_layout *layout,
 				    __u64 hi, __u32 length)
 {
-	__u32 section = layout->v6_nets;
+	__u32 section = layout->v6_nets, answer = 0;
 	__u32 number = table_bucket6(hi, 0, length, layout->seed, layout->v6_nets_buckets);
-	const struct table_nets6 *bucket = TABLE_LINE(table, section + number);
-	__u32 answer;
 
-	if (!bucket)
-		return 0;
-	answer = table_match_nets6(bucket, hi, length);
-	if (answer || !bucket->next)
-		return answer;
-	bucket = TABLE_LINE(table, section + bucket->next);
-	return bucket ? table_match_nets6(bucket, hi, length) : 0;
+#pragma GCC unroll 4
+	for (int i = 0; i < TABLE_PROBES; i++) {
+		const struct table_nets6 *bucket = TABLE_LINE(table, section + number);
+
+		if (!bucket)
+			return 0;
+		answer = table_match_nets6(bucket, hi, length);
+		number = bucket->next;
+		if (answer || !number)
+			break;
+	}
+	return answer;
 }
 
 static TABLE_INLINE __u32 table_match_hosts6(const struct table_hosts6 *bucket, __u64 hi, __u64 lo,
@@ -247,18 +255,21 @@ static TABLE_INLINE __u32 table_match_hosts6(const struct table_hosts6 *bucket, 
 static inline __u32 table_find_host6(void *table, const volatile struct gate25_table_layout *layout,
 				     __u64 hi, __u64 lo, __u32 length)
 {
-	__u32 section = layout->v6_hosts;
+	__u32 section = layout->v6_hosts, answer = 0;
 	__u32 number = table_bucket6(hi, lo, length, layout->seed, layout->v6_hosts_buckets);
-	const struct table_hosts6 *bucket = TABLE_LINE(table, section + number);
-	__u32 answer;
 
-	if (!bucket)
-		return 0;
-	answer = table_match_hosts6(bucket, hi, lo, length);
-	if (answer || !bucket->next)
-		return answer;
-	bucket = TABLE_LINE(table, section + bucket->next);
-	return bucket ? table_match_hosts6(bucket, hi, lo, length) : 0;
+#pragma GCC unroll 4
+	for (int i = 0; i < TABLE_PROBES; i++) {
+		const struct table_hosts6 *bucket = TABLE_LINE(table, section + number);
+
+		if (!bucket)
+			return 0;
+		answer = table_match_hosts6(bucket, hi, lo, length);
+		number = bucket->next;
+		if (answer || !number)
+			break;
+	}
+	return answer;
 }
 
 /* The way through the lengths of a group. */
