@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What would the guard do with a new connection from this address, and why? Asks the maps in force, with
- * the very headers that the kernel runs. Reads only: no budget is charged, nothing is counted.
+ * What would the guard do with a new connection from this address, and why? Asks the maps in force,
+ * with the very headers that the kernel runs. Reads only: no budget is charged, nothing is counted.
  */
 #ifndef GATE25_ASK_H
 #define GATE25_ASK_H
