@@ -34,38 +34,33 @@ struct feed_state {
 	__u64 entries4, entries6, lines, bad_lines;
 	char error[256]; /* of the last attempt; "" if it was a success */
 	char etag[128], last_modified[64];
-	unsigned int failures; /* in a row */
+	unsigned int failures;	       /* in a row */
 	struct feed_identity identity; /* of a file */
+	bool unsaved; /* the image in force could not be kept on disk: read the source again */
 };
 
 enum feed_how {
-	FEED_CACHED,  /* the last good image only: never reads or fetches the source */
+	FEED_CACHED, /* the last good image only: never reads or fetches the source */
 	FEED_CHANGED, /* read the source if it changed since the image was made (file: stat; url: conditional) */
-	FEED_DUE,     /* FEED_CHANGED for lists whose next_refresh_s is over, FEED_CACHED for the others */
+	FEED_DUE, /* FEED_CHANGED for lists whose next_refresh_s is over, FEED_CACHED for the others */
 };
-
-/*
- * The image of a list. On a failure to read the source the last good image is returned with `state->error` set,
- * the error counted by kind (guard may be NULL) and logged; *out is NULL only when there is none at all
- * (-ENOENT, or the error). *changed says whether it differs from the image on disk before.
- */
-int feed_load(const struct config *config, const struct config_list *list, enum feed_how how,
-	      struct guard *guard, struct feed_state *state, struct list_image **out, bool *changed);
 
 /* A list of the configuration with what came of loading it. */
 struct feed {
 	const struct config_list *list;
 	struct feed_state *state;
 	struct list_image *image; /* NULL: there is none at all */
-	bool changed;
+	bool changed;		  /* the image is another one than was on disk before */
 	int error; /* of the attempt, 0 or -errno; with an image: the last good one is used */
 };
 
 /*
- * feed_load() for all lists of the configuration, in its order; urls are fetched side by side, so that one
- * that stalls does not hold up the others. `states` is what feeds_read() gave. feeds[lists_count] is the
- * caller's. Gives up with -ECANCELED soon after *cancel is set (NULL: never). Else 0: what became
- * of each list stands in its feed.
+ * The images of all lists of the configuration, in its order. A source that fails leaves the last good image
+ * in `image`, with `error` and `state->error` set, the failure counted by kind (guard may be NULL) and logged.
+ * Urls are fetched side by side, so that one that stalls does not hold up the others.
+ *
+ * `states` is what feeds_read() gave; feeds[lists_count] is the caller's. 0, -ENOMEM, or -ECANCELED soon
+ * after *cancel is set (NULL: never).
  */
 int feeds_load(const struct config *config, enum feed_how how, struct guard *guard,
 	       struct feed_state *states, size_t count, const atomic_bool *cancel,
@@ -76,7 +71,8 @@ void feeds_release(struct feed *feeds, size_t count); /* frees the images */
 bool feeds_cached(const struct config *config);
 
 /* The next time a list wants to be read, in seconds since 1970; 0: never. */
-__u64 feeds_next_refresh(const struct config *config, const struct feed_state *states, size_t count);
+__u64 feeds_next_refresh(const struct config *config, const struct feed_state *states,
+			 size_t count);
 
 /*
  * All states, by name; lists of the configuration without one get an empty one, others are left out.

@@ -1,0 +1,636 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * From the sources of lists to their images.
+ *
+ * In: configuration, what is known of each source, last good images. Out: an image a list, fresh where its source
+ * changed and holds a list, else the last good one. What is refused is counted, said once, and tried again.
+ *
+ * source_digest of an image here: the upper half is of what shapes it (source, format, translated
+ * prefixes), the lower half of the bytes. So an image alone tells whether it still belongs to its list.
+ */
+#include "user/feeds.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "user/fetch.h"
+#include "user/log.h"
+#include "user/state.h"
+
+#define PARSER_VERSION	1 /* raise it when the same bytes are parsed to another image */
+#define RETRY_S		60
+#define YOUNG_S		2 /* a file younger than this may change again without showing it */
+#define BAD_LINES_SHOWN 3
+
+/* One list on its way from source to image. */
+struct attempt {
+	const struct config *config;
+	const struct config_list *list;
+	struct guard *guard;
+	struct feed_state *state;
+	struct feed *feed;
+	struct list_image *last; /* on disk, and still valid; or NULL */
+	char path[PATH_MAX];	 /* of the image */
+	__u64 now_s;
+	bool wanted; /* its source is to be read */
+	struct fetch fetch;
+};
+
+/* ---------------------------------------------------------------- failures */
+
+static void error_count(const struct attempt *attempt, enum gate25_list_error kind, __u64 times)
+{
+	int id;
+
+	if (!attempt->guard || !times)
+		return;
+	id = state_list_id(attempt->config->state_dir, attempt->list->name);
+	if (id >= 0)
+		__atomic_fetch_add(&attempt->guard->totals[id].errors[kind], times,
+				   __ATOMIC_RELAXED);
+}
+
+static __u64 later(const struct attempt *attempt, __u64 delay_s)
+{
+	unsigned char random = 128;
+
+	/* A tenth to and fro, so that not all the world asks at the full hour. */
+	if (attempt->list->url && getrandom(&random, 1, 0) == 1)
+		delay_s = delay_s * (230 + random / 5) / 256;
+	return attempt->now_s + (delay_s ? delay_s : 1);
+}
+
+static __u64 retry_delay(const struct attempt *attempt)
+{
+	unsigned int doublings = attempt->state->failures > 8 ? 8 : attempt->state->failures;
+	__u64 delay_s = RETRY_S << doublings;
+
+	return delay_s < attempt->list->refresh_s ? delay_s : attempt->list->refresh_s;
+}
+
+static void attempt_fail(struct attempt *attempt, enum gate25_list_error kind, int error,
+			 const char *why)
+{
+	struct feed_state *state = attempt->state;
+	const struct config_list *list = attempt->list;
+	char shown[200];
+
+	error_count(attempt, kind, 1);
+	attempt->feed->error = error;
+	snprintf(state->error, sizeof(state->error), "%s: %s",
+		 list->file ? list->file : fetch_url_shown(list->url, shown, sizeof(shown)), why);
+	state->next_refresh_s = later(attempt, retry_delay(attempt));
+	state->failures++;
+	/* The 1st, 2nd, 4th, 8th … in a row: enough to be seen, too little to drown the log. */
+	if ((state->failures & (state->failures - 1)) == 0)
+		log_error("list %s: %s; %s", list->name, state->error,
+			  attempt->last ? "the last good one stays in force" :
+					  "there is no earlier one: the list is empty");
+}
+
+static void attempt_succeed(struct attempt *attempt, struct list_image *image, bool changed)
+{
+	struct feed_state *state = attempt->state;
+
+	if (state->failures)
+		log_notice("list %s: read again with success", attempt->list->name);
+	state->last_success_s = attempt->now_s;
+	state->next_refresh_s = later(attempt, attempt->list->refresh_s);
+	state->failures = 0;
+	state->error[0] = '\0';
+	attempt->feed->image = image;
+	attempt->feed->changed = changed;
+}
+
+/* ---------------------------------------------------------------- text -> image */
+
+static __u32 settings_digest(const struct config *config, const struct config_list *list)
+{
+	const char *source = list->file ? list->file : list->url ? list->url : "";
+	__u64 digest = list_digest(PARSER_VERSION + ((__u64)list->format << 8), source,
+				   strlen(source) + 1);
+
+	digest = list_digest(digest, config->translated,
+			     config->translated_count * sizeof(config->translated[0]));
+	return digest ^ digest >> 32;
+}
+
+static __u64 source_digest(const struct attempt *attempt, const void *text, size_t length)
+{
+	__u64 digest = list_digest(0, text, length);
+
+	return (__u64)settings_digest(attempt->config, attempt->list) << 32 |
+	       (__u32)(digest ^ digest >> 32);
+}
+
+struct telling {
+	const struct config_list *list;
+	unsigned int told;
+};
+
+static void bad_line_tell(void *context, size_t line, const char *why, const char *text,
+			  size_t length)
+{
+	struct telling *telling = context;
+	char shown[64];
+	size_t i;
+
+	if (telling->told++ >= BAD_LINES_SHOWN)
+		return;
+	for (i = 0; i < length && i < sizeof(shown) - 1; i++)
+		shown[i] = text[i] < ' ' || text[i] > '~' ? '?' : text[i];
+	shown[i] = '\0';
+	log_notice("list %s: line %zu skipped: %s: %s", telling->list->name, line, why, shown);
+}
+
+/* NULL, or why this is not what the list should be. */
+static const char *image_refuse(const struct list_image *image, enum gate25_list_error *kind)
+{
+	*kind = GATE25_LIST_ERROR_EMPTY;
+	if (!image->count4 && !image->count6)
+		return "holds no entry; an empty list is never taken for a good one";
+	*kind = GATE25_LIST_ERROR_PARSE;
+	if (image->bad_lines > FEED_BAD_LINES &&
+	    image->bad_lines * FEED_BAD_LINES_SHARE > image->lines)
+		return "more than one line in 20 is bad; is `format:` right?";
+	return NULL;
+}
+
+static int attempt_parse(struct attempt *attempt, const char *text, size_t length,
+			 struct list_image **out)
+{
+	const struct config *config = attempt->config;
+	struct telling telling = { .list = attempt->list };
+	const struct parse_settings settings = {
+		.format = attempt->list->format,
+		.translated = config->translated,
+		.translated_count = config->translated_count,
+		.bad_line = bad_line_tell,
+		.context = &telling,
+	};
+	enum gate25_list_error kind = GATE25_LIST_ERROR_PARSE;
+	struct list_image *image = NULL;
+	const char *why = "not a list";
+	int error = list_parse(text, length, &settings, &image, &why);
+
+	if (!error) {
+		error_count(attempt, GATE25_LIST_ERROR_BAD_LINE, image->bad_lines);
+		why = image_refuse(image, &kind);
+		error = why ? -EBADMSG : 0;
+	}
+	if (error) {
+		list_image_free(image);
+		attempt_fail(attempt, kind, error, why);
+		return error;
+	}
+	image->loaded_s = attempt->now_s;
+	image->source_digest = source_digest(attempt, text, length);
+	*out = image;
+	return 0;
+}
+
+/* A list that cannot be kept is in force all the same; its source is then read again each time. */
+static void attempt_store(struct attempt *attempt, const struct list_image *image)
+{
+	int error = list_image_write(image, attempt->path);
+
+	attempt->state->unsaved = error != 0;
+	if (!error)
+		return;
+	error_count(attempt, GATE25_LIST_ERROR_STORE, 1);
+	log_error("list %s: cannot keep it in %s: %s; it is in force, but a restart would begin "
+		  "with an "
+		  "older one",
+		  attempt->list->name, attempt->path, strerror(-error));
+}
+
+static void state_describe(struct feed_state *state, const struct list_image *image)
+{
+	state->entries4 = image ? image->count4 : 0;
+	state->entries6 = image ? image->count6 : 0;
+	state->lines = image ? image->lines : 0;
+	state->bad_lines = image ? image->bad_lines : 0;
+}
+
+/* The bytes of a source were had, whole. */
+static void attempt_take(struct attempt *attempt, const char *text, size_t length)
+{
+	struct feed_state *state = attempt->state;
+	struct list_image *image = NULL;
+
+	if (attempt->last && attempt->last->source_digest == source_digest(attempt, text, length)) {
+		state->unsaved = false;
+		attempt_succeed(attempt, attempt->last, false);
+		attempt->last = NULL;
+		return;
+	}
+	if (attempt_parse(attempt, text, length, &image))
+		return;
+	state_describe(state, image);
+	if (image->bad_lines)
+		log_notice("list %s: %llu of %llu lines are bad and were skipped",
+			   attempt->list->name, image->bad_lines, image->lines);
+	attempt_store(attempt, image);
+	attempt_succeed(attempt, image, true);
+}
+
+/* ---------------------------------------------------------------- files */
+
+static struct feed_identity identity_of(const struct stat *info)
+{
+	return (struct feed_identity){
+		.device = info->st_dev,
+		.inode = info->st_ino,
+		.size = info->st_size,
+		.mtime_ns = info->st_mtim.tv_sec * 1000000000ULL + info->st_mtim.tv_nsec,
+		.ctime_ns = info->st_ctim.tv_sec * 1000000000ULL + info->st_ctim.tv_nsec,
+	};
+}
+
+static bool identity_same(const struct feed_identity *a, const struct feed_identity *b)
+{
+	return memcmp(a, b, sizeof(*a)) == 0;
+}
+
+static int file_open(const char *path, struct stat *info)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), error = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, info))
+		error = -errno;
+	else if (!S_ISREG(info->st_mode))
+		error = S_ISDIR(info->st_mode) ? -EISDIR : -EINVAL;
+	else if ((__u64)info->st_size > GATE25_LIST_BYTES)
+		error = -EFBIG;
+	if (!error)
+		return fd;
+	close(fd);
+	return error;
+}
+
+/* -ESTALE: it changed meanwhile. */
+static int file_read_once(const char *path, char **text, size_t *length,
+			  struct feed_identity *identity)
+{
+	struct stat before, after;
+	int fd = file_open(path, &before), error = 0;
+	size_t size, done = 0;
+	ssize_t got = 1;
+	char *bytes;
+
+	if (fd < 0)
+		return fd;
+	size = before.st_size;
+	bytes = malloc(size + 1); /* one more than it holds: growth is seen as such */
+	if (!bytes)
+		error = -ENOMEM;
+	while (!error && done <= size && (got = read(fd, bytes + done, size + 1 - done)) > 0)
+		done += got;
+	if (!error && (got < 0 || fstat(fd, &after)))
+		error = -errno;
+	close(fd);
+	if (!error) {
+		struct feed_identity now = identity_of(&after);
+
+		*identity = identity_of(&before);
+		if (done != size || !identity_same(identity, &now))
+			error = -ESTALE;
+	}
+	if (error) {
+		free(bytes);
+		return error;
+	}
+	*text = bytes;
+	*length = size;
+	return 0;
+}
+
+/* Who writes a list in place is caught in the middle now and then: look once more before complaining. */
+static int file_read(const char *path, char **text, size_t *length, struct feed_identity *identity)
+{
+	int error = file_read_once(path, text, length, identity);
+
+	if (error != -ESTALE)
+		return error;
+	usleep(200000);
+	return file_read_once(path, text, length, identity);
+}
+
+static const char *file_why(int error)
+{
+	switch (error) {
+	case -ESTALE:
+		return "is being written all the time; write it elsewhere and rename it into place";
+	case -EINVAL:
+		return "is not a regular file";
+	case -EACCES:
+		return "permission denied: root without further rights must be able to read it, so "
+		       "make root its owner, or let everybody read it";
+	case -EFBIG:
+		return "larger than any list";
+	default:
+		return strerror(-error);
+	}
+}
+
+static bool file_unchanged(const struct attempt *attempt)
+{
+	struct feed_identity now;
+	struct stat info;
+
+	if (!attempt->last || stat(attempt->list->file, &info))
+		return false;
+	now = identity_of(&info);
+	return identity_same(&now, &attempt->state->identity);
+}
+
+static void file_attempt(struct attempt *attempt)
+{
+	struct feed_state *state = attempt->state;
+	struct feed_identity identity;
+	char *text = NULL;
+	size_t length;
+	int error;
+
+	if (file_unchanged(attempt)) {
+		attempt_succeed(attempt, attempt->last, false);
+		attempt->last = NULL;
+		return;
+	}
+	state->identity = (struct feed_identity){ 0 };
+	error = file_read(attempt->list->file, &text, &length, &identity);
+	if (error) {
+		attempt_fail(attempt, GATE25_LIST_ERROR_READ, error, file_why(error));
+		return;
+	}
+	attempt_take(attempt, text, length);
+	free(text);
+	if (!attempt->feed->error && !state->unsaved &&
+	    identity.mtime_ns / 1000000000ULL + YOUNG_S < attempt->now_s)
+		state->identity = identity;
+}
+
+/* ---------------------------------------------------------------- urls */
+
+static void url_begin(struct attempt *attempt)
+{
+	attempt->fetch.url = attempt->list->url;
+	if (!attempt->last) /* nothing that "not modified" could mean */
+		return;
+	attempt->fetch.etag = attempt->state->etag;
+	attempt->fetch.last_modified = attempt->state->last_modified;
+}
+
+static void url_finish(struct attempt *attempt)
+{
+	struct feed_state *state = attempt->state;
+	struct fetch *fetch = &attempt->fetch;
+
+	if (fetch->error) {
+		attempt_fail(attempt, GATE25_LIST_ERROR_FETCH, fetch->error, fetch->why);
+		return;
+	}
+	if (fetch->not_modified) {
+		attempt_succeed(attempt, attempt->last, false);
+		attempt->last = NULL;
+		return;
+	}
+	state->etag[0] = state->last_modified[0] = '\0';
+	attempt_take(attempt, fetch->body, fetch->length);
+	if (attempt->feed->error || state->unsaved)
+		return; /* ask for the whole again */
+	memcpy(state->etag, fetch->new_etag, sizeof(state->etag));
+	memcpy(state->last_modified, fetch->new_last_modified, sizeof(state->last_modified));
+}
+
+/* ---------------------------------------------------------------- all lists */
+
+static int image_path(const struct config *config, const struct config_list *list,
+		      char path[static PATH_MAX])
+{
+	int length = snprintf(path, PATH_MAX, "%s/lists/%s.img", config->state_dir, list->name);
+
+	return length >= PATH_MAX ? -ENAMETOOLONG : 0;
+}
+
+/* The last good image, if it was made from this source in this way. */
+static struct list_image *image_last(const struct config *config, const struct config_list *list,
+				     const char *path)
+{
+	struct list_image *image = NULL;
+	int error = list_image_read(path, &image);
+
+	if (error == -EBADMSG)
+		log_warning(
+			"list %s: %s is damaged or of another version: reading the source again",
+			list->name, path);
+	if (!error && image->source_digest >> 32 != settings_digest(config, list)) {
+		list_image_free(image);
+		image = NULL;
+	}
+	return image;
+}
+
+static bool attempt_wanted(const struct attempt *attempt, enum feed_how how)
+{
+	const struct feed_state *state = attempt->state;
+
+	if (how != FEED_DUE)
+		return how == FEED_CHANGED;
+	/* Also when the clock was set back: nothing is put off by more than its interval. */
+	return state->unsaved || state->next_refresh_s <= attempt->now_s ||
+	       state->last_attempt_s > attempt->now_s;
+}
+
+static int attempt_begin(struct attempt *attempt, enum feed_how how)
+{
+	const struct config_list *list = attempt->list;
+	struct feed_state *state = attempt->state;
+	int error;
+
+	if (!list->file && !list->url) {
+		error = list_from_prefixes(list->entries, list->entries_count,
+					   &attempt->feed->image);
+		if (error)
+			return error;
+		state_describe(state, attempt->feed->image);
+		state->last_attempt_s = state->last_success_s = attempt->now_s;
+		return 0;
+	}
+	error = image_path(attempt->config, list, attempt->path);
+	if (error)
+		return error;
+	attempt->last = image_last(attempt->config, list, attempt->path);
+	state_describe(state, attempt->last);
+	if (!attempt->last) {
+		state->identity = (struct feed_identity){ 0 };
+		state->etag[0] = state->last_modified[0] = '\0';
+	}
+	attempt->wanted = attempt_wanted(attempt, how);
+	if (attempt->wanted) {
+		state->last_attempt_s = attempt->now_s;
+		if (list->url)
+			url_begin(attempt);
+	}
+	return 0;
+}
+
+static int urls_fetch(struct attempt *attempts, size_t count, const atomic_bool *cancel)
+{
+	struct fetch *fetches = calloc(count ? count : 1, sizeof(*fetches));
+	size_t fetching = 0;
+	int error;
+
+	if (!fetches)
+		return -ENOMEM;
+	for (size_t i = 0; i < count; i++)
+		if (attempts[i].wanted && attempts[i].list->url)
+			fetches[fetching++] = attempts[i].fetch;
+	error = fetch_all(fetches, fetching, cancel);
+	for (size_t i = count; i-- > 0;)
+		if (attempts[i].wanted && attempts[i].list->url)
+			attempts[i].fetch = fetches[--fetching];
+	free(fetches);
+	return error;
+}
+
+static void attempt_finish(struct attempt *attempt)
+{
+	struct feed *feed = attempt->feed;
+
+	if (attempt->wanted && attempt->list->file)
+		file_attempt(attempt);
+	else if (attempt->wanted)
+		url_finish(attempt);
+	else if (!feed->image && !attempt->last)
+		feed->error = -ENOENT;
+	fetch_release(&attempt->fetch);
+	if (!feed->image) {
+		feed->image = attempt->last;
+		attempt->last = NULL;
+	}
+	list_image_free(attempt->last);
+	attempt->last = NULL;
+}
+
+static int attempts_run(struct attempt *attempts, size_t count, enum feed_how how,
+			const atomic_bool *cancel)
+{
+	int error = 0;
+
+	for (size_t i = 0; !error && i < count; i++)
+		error = attempt_begin(&attempts[i], how);
+	if (!error)
+		error = urls_fetch(attempts, count, cancel);
+	for (size_t i = 0; i < count; i++) {
+		if (!error && cancel && atomic_load(cancel))
+			error = -ECANCELED;
+		if (!error) {
+			attempt_finish(&attempts[i]);
+			continue;
+		}
+		fetch_release(&attempts[i].fetch);
+		list_image_free(attempts[i].last);
+	}
+	return error;
+}
+
+static void directory_make(const struct config *config)
+{
+	char path[PATH_MAX];
+
+	mkdir(config->state_dir, 0700);
+	snprintf(path, sizeof(path), "%s/lists", config->state_dir);
+	if (mkdir(path, 0700) && errno != EEXIST)
+		log_error("cannot make the directory %s: %s; lists cannot be kept over a restart",
+			  path, strerror(errno));
+}
+
+int feeds_load(const struct config *config, enum feed_how how, struct guard *guard,
+	       struct feed_state *states, size_t count, const atomic_bool *cancel,
+	       struct feed *feeds)
+{
+	struct attempt *attempts = calloc(config->lists_count + 1, sizeof(*attempts));
+	int error = 0;
+
+	if (!attempts)
+		return -ENOMEM;
+	directory_make(config);
+	for (size_t i = 0; i < config->lists_count; i++) {
+		struct attempt *attempt = &attempts[i];
+
+		feeds[i] = (struct feed){
+			.list = &config->lists[i],
+			.state = feeds_find(states, count, config->lists[i].name),
+		};
+		if (!feeds[i].state)
+			error = -EINVAL;
+		attempt->config = config;
+		attempt->guard = guard;
+		attempt->list = feeds[i].list;
+		attempt->feed = &feeds[i];
+		attempt->state = feeds[i].state;
+		attempt->now_s = time(NULL);
+	}
+	if (!error)
+		error = attempts_run(attempts, config->lists_count, how, cancel);
+	if (error)
+		feeds_release(feeds, config->lists_count);
+	free(attempts);
+	return error;
+}
+
+void feeds_release(struct feed *feeds, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		list_image_free(feeds[i].image);
+		feeds[i].image = NULL;
+	}
+}
+
+bool feeds_cached(const struct config *config)
+{
+	char path[PATH_MAX];
+
+	for (size_t i = 0; i < config->lists_count; i++) {
+		const struct config_list *list = &config->lists[i];
+		struct list_image *image;
+
+		if (!list->file && !list->url)
+			continue;
+		if (image_path(config, list, path))
+			return false;
+		image = image_last(config, list, path);
+		if (!image)
+			return false;
+		list_image_free(image);
+	}
+	return true;
+}
+
+__u64 feeds_next_refresh(const struct config *config, const struct feed_state *states, size_t count)
+{
+	__u64 next = 0;
+
+	for (size_t i = 0; i < config->lists_count; i++) {
+		const struct config_list *list = &config->lists[i];
+		const struct feed_state *state =
+			feeds_find((struct feed_state *)states, count, list->name);
+		__u64 when = state && state->next_refresh_s ? state->next_refresh_s : 1;
+
+		if ((list->file || list->url) && (!next || when < next))
+			next = when;
+	}
+	return next;
+}

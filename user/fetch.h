@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Lists over http and https, by libcurl: several at once, each bounded in time and size.
+ */
+#ifndef GATE25_FETCH_H
+#define GATE25_FETCH_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#define FETCH_BYTES	    (256UL << 20) /* no body is larger, unpacked */
+#define FETCH_CONNECT_S	    10
+#define FETCH_WHOLE_S	    120
+#define FETCH_SLOW_BYTES    100 /* a second … */
+#define FETCH_SLOW_S	    20	/* … for so long: stalled */
+#define FETCH_REDIRECTS	    5
+#define FETCH_ETAG	    128
+#define FETCH_LAST_MODIFIED 64
+
+struct fetch {
+	/* in: borrowed; etag and last_modified "" or NULL: unconditional */
+	const char *url, *etag, *last_modified;
+	/* out */
+	int error;	   /* 0, or -errno with `why` saying it for people */
+	bool not_modified; /* 304: what we have is current; no body */
+	char *body;	   /* to be freed */
+	size_t length;
+	char new_etag[FETCH_ETAG], new_last_modified[FETCH_LAST_MODIFIED]; /* "": none given */
+	char why[200];
+	/* the implementation's */
+	size_t room;
+	void *handle, *headers;
+	char curl_said[256];
+};
+
+/*
+ * Fetches all side by side and returns when the last one is done. What became of each stands in it; an error of
+ * one says nothing of the others. 0, -ENOMEM, or -ECANCELED soon after *cancel is set (NULL: never).
+ *
+ * Only http and https; a redirect never leaves https. Status 200 with a whole body, or 304, is a success.
+ */
+int fetch_all(struct fetch *fetches, size_t count, const atomic_bool *cancel);
+void fetch_release(struct fetch *fetch); /* frees the body */
+
+/* The url without user, password, query and fragment: for messages. */
+const char *fetch_url_shown(const char *url, char *text, size_t size);
+
+#endif
