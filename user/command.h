@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What the subcommands of `gate25` share: their table, their context, their exit codes.
+ * What the subcommands of `gate25` share: their table, their context, their options, their exit codes.
  *
  * Each command is one block in a cmd_*.c file: option table, and a function that parses its arguments, does its
  * work and returns an exit code. Data goes to stdout, all else to stderr.
@@ -8,6 +8,7 @@
 #ifndef GATE25_COMMAND_H
 #define GATE25_COMMAND_H
 
+#include <jansson.h>
 #include <stdbool.h>
 
 #include "user/config.h"
@@ -25,9 +26,12 @@ enum exit_code {
 struct cli {
 	const char *config_path;
 	bool json;
-	struct config *config; /* read at first use, by cli_config() */
-	struct guard *guard;   /* opened at first use, by cli_guard() */
-	int lock_fd;	       /* -1, or held since cli_lock() */
+	const struct command *command; /* the one that runs */
+	struct config *config;	       /* read at first use, by cli_config() or cli_paths() */
+	bool config_whole;	       /* false: only the paths in it are to be trusted */
+	struct guard *guard;	       /* opened at first use, by cli_guard() */
+	int lock_fd;		       /* -1, or held since cli_lock() */
+	struct config *former; /* what cli_config() replaced; others may still point into it */
 };
 
 struct command {
@@ -52,11 +56,34 @@ int cli_config(struct cli *cli);
 int cli_paths(struct cli *cli);
 int cli_guard(struct cli *cli);
 int cli_lock(struct cli *cli);
+void cli_unlock(struct cli *cli);
+void cli_close(struct cli *cli);
 
-/* "gate25 COMMAND: text" on stderr; returns `code`. */
+/* An option of a command: a flag, or one with a value. -j is taken everywhere. */
+struct cli_option {
+	const char *name;
+	bool *flag;
+	const char **value;
+};
+#define CLI_OPTIONS 8
+/*
+ * Reads the options; *operands are then what remains, in their order. `options` ends with a NULL name. 0, or
+ * EXIT_USAGE with the message printed.
+ */
+int cli_options(struct cli *cli, int argc, char **argv, const struct cli_option *options,
+		int *operands_count, char ***operands);
+
+/* "gate25 COMMAND: text" on stderr; returns `code`. After EXIT_USAGE main() says how the command is used. */
 int cli_fail(const struct cli *cli, int code, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
+bool cli_misused(void); /* has cli_fail() been called with EXIT_USAGE? */
+/* A line on stderr that is no failure, behind what stdout has so far. */
+void cli_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* A line for people on stdout; nothing with -j. */
+void cli_say(const struct cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* The exit code for a -errno: -EPERM and -EACCES are EXIT_PERMISSION, the rest EXIT_FAILED. */
 int cli_exit_code(int error);
+/* With -j prints the results, else only drops them. Returns `code`, or EXIT_FAILED when that failed. */
+int cli_results(const struct cli *cli, json_t *results, int code);
 
 #endif
