@@ -23,6 +23,12 @@
 #   smtp_burst NAME ADDR COUNT [SECONDS]             prints how many of COUNT at once got one
 #   mail_slow_start KEY NAME ADDR                    a client that stops in mid-DATA
 #   mail_slow_finish KEY                             it goes on; 0 if its message (ID KEY) was taken
+#   guard_config < YAML                              configuration of gw's gate25, without its paths
+#   guard_start [COMMAND…]                           starts gate25d (under COMMAND) and waits for it
+#   guard_stop, guard_kill                           ends gate25d: SIGTERM, SIGKILL
+#   gate25 ARGUMENT…                                 the CLI, on gw
+#   metric NAME [LABEL=VALUE]…                       sum over all series that match, 0 if none does
+#   quietly COMMAND…                                 shows what a command says only if it fails
 #   wait_for SECONDS COMMAND…                        repeats a command until it succeeds
 
 set -u
@@ -109,11 +115,19 @@ stage_leave() {
 		echo "# the end of Postfix's log:"
 		tail -n 20 $WORK/postfix/log | sed 's/^/#   /'
 	fi
+	if [ $failures -gt 0 ] && [ -s $WORK/agent.log ]; then
+		echo "# the end of gate25d's log:"
+		tail -n 30 $WORK/agent.log | sed 's/^/#   /'
+	fi
 	exit $status
 }
 trap stage_leave EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
+
+quietly() { # COMMAND…
+	"$@" > $WORK/said 2>&1 || { sed 's/^/# /' $WORK/said; return 1; }
+}
 
 wait_for() { # SECONDS COMMAND…
 	local end=$((SECONDS + $1 + 1))
@@ -313,4 +327,75 @@ mail_slow_finish() { # KEY
 	echo go >&"$go"
 	exec {go}>&-
 	wait "${slow_client[$1]}" || { sed 's/^/# /' "$WORK/slow-$1.log"; return 1; }
+}
+
+# ---------------------------------------------------------------- gate25
+
+CONFIG=$WORK/gate25.yaml
+agent=
+
+guard_config() {
+	{
+		cat <<-END
+			interfaces: [mx0]
+			state_dir: $WORK/state
+			run_dir: $WORK/run
+			pin_dir: /sys/fs/bpf/gate25
+		END
+		cat
+	} > $CONFIG.part
+	mv $CONFIG.part $CONFIG
+}
+
+gate25() {
+	in_ns gw "$BUILD/gate25" -c $CONFIG "$@"
+}
+
+metric() { # NAME [LABEL=VALUE]…
+	in_ns gw curl -s --max-time 5 http://127.0.0.1:9925/metrics | awk -v want="$*" '
+	BEGIN { count = split(want, part, " ") }
+	{
+		name = $1
+		sub(/\{.*/, "", name)
+		if (name != part[1])
+			next
+		for (i = 2; i <= count; i++) {
+			label = part[i]
+			sub(/=/, "=\"", label)
+			if (!index($1, "{" label "\"") && !index($1, "," label "\""))
+				next
+		}
+		sum += $NF
+	}
+	END { printf "%.0f\n", sum }'
+}
+
+# shellcheck disable=SC2317 # called by wait_for
+guard_ready() {
+	[ "$(metric gate25_attached)" -ge 1 ]
+}
+
+# nsenter becomes the agent: what stands in `agent` is the process to signal.
+guard_start() {
+	nsenter --net=/run/netns/gw -- "$@" "$BUILD/gate25d" -c $CONFIG >> $WORK/agent.log 2>&1 &
+	agent=$!
+	wait_for 15 guard_ready
+}
+
+guard_end() { # SIGNAL
+	local status
+	kill "-$1" "$agent"
+	wait "$agent" 2> /dev/null
+	status=$?
+	agent=
+	return $status
+}
+
+guard_stop() {
+	guard_end TERM
+}
+
+guard_kill() {
+	guard_end KILL
+	[ $? -eq 137 ]
 }
