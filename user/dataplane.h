@@ -63,8 +63,8 @@ int guard_iface_slot(struct guard *guard, const char *name, bool take);
 
 /*
  * Gives each service of the configuration its slot (slots[i] for config->services[i]). Those of services that
- * are gone are taken only when none is free; all of them are freed by instance_attach(), once no
- * instance uses them. -ENOSPC.
+ * are gone are taken only when none is free; all of them are freed by guard_harvest(), once no instance
+ * uses them. -ENOSPC.
  */
 int guard_assign_services(struct guard *guard, const struct config *config,
 			  __u8 slots[GATE25_SERVICES]);
@@ -95,8 +95,8 @@ void generation_free(struct generation *generation);
  * safe in a thread beside it. instance_attach() then puts it in force: an update of the pinned link,
  * or a fresh link where there is none, or the link's device is gone (also: came back as another
  * device of the same name). Only Ethernet devices (ARPHRD_ETHER); -EMEDIUMTYPE else. -ENODEV.
- * -EBUSY: another XDP program sits there; the message names its id. -ESTALE: the instance was in
- * force and has been harvested since: load another.
+ * -EBUSY: another XDP program sits there; the message names its id. -ESTALE: since the instance was loaded it
+ * was harvested, or others unloaded the guard, changed its sizes or took its slots: make another.
  * A link in force keeps its mode under ATTACH_AUTO; under another one it is replaced, with a gap of some ms.
  */
 struct instance;
@@ -135,7 +135,7 @@ struct view {
 	const __u64 *class_hits; /* see gate25.h */
 	__u32 prog_id;
 	/* further fields of the implementation */
-	size_t table_bytes, classes_bytes, hits_bytes;
+	size_t table_bytes, classes_bytes, hits_bytes, generation_bytes;
 };
 /* -ENOENT: no such instance (e.g. it was swapped out meanwhile: ask for the attachments again). */
 int view_open(const struct guard *guard, __u32 prog_id, struct view *out);
