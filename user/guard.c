@@ -273,10 +273,10 @@ static int state_fill(enum state_map map, int fd)
 	return error;
 }
 
-static int state_make(struct guard_private *private, enum state_map map,
-		      const struct config *config, const char *path)
+static int state_make(struct guard_private *self, enum state_map map, const struct config *config,
+		      const char *path)
 {
-	__u32 entries = state_entries(map, config, private->public.cpus);
+	__u32 entries = state_entries(map, config, self->public.cpus);
 	int fd = -1, error;
 
 	error = map_create(&state_shapes[map], entries, &fd);
@@ -287,26 +287,25 @@ static int state_make(struct guard_private *private, enum state_map map,
 	if (error)
 		fd_close(&fd);
 	else
-	private->fds[map] = fd;
+		self->fds[map] = fd;
 	return error;
 }
 
 /* Opens one map of state, or makes it if there is a configuration to say its size. */
-static int state_open(struct guard_private *private, enum state_map map,
-		      const struct config *config)
+static int state_open(struct guard_private *self, enum state_map map, const struct config *config)
 {
-	const char *pin_dir = private->public.pin_dir;
+	const char *pin_dir = self->public.pin_dir;
 	char path[PATH_MAX];
 	int error = pin_path(path, "%s/%s", pin_dir, state_shapes[map].name);
 
 	if (error)
 		return error;
-	if (private->fds[map] < 0) /* names is open already */
-		error = map_open(path, &private->fds[map]);
+	if (self->fds[map] < 0) /* names is open already */
+		error = map_open(path, &self->fds[map]);
 	if (!error)
-		return state_check(&private->public, map, private->fds[map]);
+		return state_check(&self->public, map, self->fds[map]);
 	if (error == -ENOENT && config)
-		return state_make(private, map, config, path);
+		return state_make(self, map, config, path);
 	if (error == -ENOENT)
 		log_error("%s is missing: something removed it. Make it again: gate25 load", path);
 	else
@@ -314,77 +313,77 @@ static int state_open(struct guard_private *private, enum state_map map,
 	return error;
 }
 
-static int state_map_all(struct guard_private *private)
+static int state_map_all(struct guard_private *self)
 {
 	int error = 0;
 
 	for (int map = 0; !error && map < STATE_MAPS; map++) {
 		if (state_shapes[map].type != BPF_MAP_TYPE_ARRAY)
 			continue;
-		error = map_map(private->fds[map],
+		error = map_map(self->fds[map],
 				map == STATE_SECRET ? PROT_READ : PROT_READ | PROT_WRITE,
-				&private->mappings[map]);
+				&self->mappings[map]);
 	}
 	return error;
 }
 
-static int guard_publish(struct guard_private *private)
+static int guard_publish(struct guard_private *self)
 {
-	struct guard *guard = &private->public;
+	struct guard *guard = &self->public;
 	struct bpf_map_info info;
-	int error = map_info(private->fds[STATE_OVERLAY], &info);
+	int error = map_info(self->fds[STATE_OVERLAY], &info);
 
 	if (error)
 		return error;
 	guard->overlay_max = info.max_entries;
-	guard->control = private->mappings[STATE_CONTROL].memory;
-	guard->names = private->mappings[STATE_NAMES].memory;
-	guard->counters = private->mappings[STATE_COUNTERS].memory;
-	guard->cpu_state = private->mappings[STATE_CPU_STATE].memory;
-	guard->sources = private->mappings[STATE_SOURCES].memory;
+	guard->control = self->mappings[STATE_CONTROL].memory;
+	guard->names = self->mappings[STATE_NAMES].memory;
+	guard->counters = self->mappings[STATE_COUNTERS].memory;
+	guard->cpu_state = self->mappings[STATE_CPU_STATE].memory;
+	guard->sources = self->mappings[STATE_SOURCES].memory;
 	guard->source_lines =
-		private->mappings[STATE_SOURCES].bytes / sizeof(struct gate25_source_line);
-	guard->totals = private->mappings[STATE_TOTALS].memory;
-	guard->agent_errors = private->mappings[STATE_AGENT_ERRORS].memory;
-	guard->secret = private->mappings[STATE_SECRET].memory;
-	guard->overlay_fd = private->fds[STATE_OVERLAY];
-	guard->events_fd = private->fds[STATE_EVENTS];
+		self->mappings[STATE_SOURCES].bytes / sizeof(struct gate25_source_line);
+	guard->totals = self->mappings[STATE_TOTALS].memory;
+	guard->agent_errors = self->mappings[STATE_AGENT_ERRORS].memory;
+	guard->secret = self->mappings[STATE_SECRET].memory;
+	guard->overlay_fd = self->fds[STATE_OVERLAY];
+	guard->events_fd = self->fds[STATE_EVENTS];
 	return 0;
 }
 
 static int guard_new(const char *pin_dir, struct guard_private **out)
 {
 	int cpus = libbpf_num_possible_cpus();
-	struct guard_private *private;
+	struct guard_private *self;
 
 	if (cpus < 0)
 		return cpus;
-	private = calloc(1, sizeof(*private));
-	if (!private)
+	self = calloc(1, sizeof(*self));
+	if (!self)
 		return -ENOMEM;
-	private->public.cpus = cpus;
+	self->public.cpus = cpus;
 	for (int map = 0; map < STATE_MAPS; map++)
-	private->fds[map] = -1;
-	if (snprintf(private->public.pin_dir, sizeof(private->public.pin_dir), "%s", pin_dir) >=
-	    (int)sizeof(private->public.pin_dir)) {
+		self->fds[map] = -1;
+	if (snprintf(self->public.pin_dir, sizeof(self->public.pin_dir), "%s", pin_dir) >=
+	    (int)sizeof(self->public.pin_dir)) {
 		log_error("pin_dir %s is too long", pin_dir);
-		free(private);
+		free(self);
 		return -ENAMETOOLONG;
 	}
-	*out = private;
+	*out = self;
 	return 0;
 }
 
-static int names_open(struct guard_private *private, bool may_be_missing)
+static int names_open(struct guard_private *self, bool may_be_missing)
 {
-	const char *pin_dir = private->public.pin_dir;
+	const char *pin_dir = self->public.pin_dir;
 	char path[PATH_MAX];
 	int error = pin_path(path, "%s/%s", pin_dir, state_shapes[STATE_NAMES].name);
 
 	if (!error)
-		error = map_open(path, &private->fds[STATE_NAMES]);
+		error = map_open(path, &self->fds[STATE_NAMES]);
 	if (!error)
-		return layout_check(pin_dir, private->fds[STATE_NAMES]);
+		return layout_check(pin_dir, self->fds[STATE_NAMES]);
 	if (error == -ENOENT && may_be_missing)
 		return 0;
 	if (error == -ENOENT || error == -ENOTDIR)
@@ -398,24 +397,24 @@ static int names_open(struct guard_private *private, bool may_be_missing)
 
 static int guard_make(const char *pin_dir, const struct config *config, struct guard **out)
 {
-	struct guard_private *private = NULL;
+	struct guard_private *self = NULL;
 	int error;
 
 	libbpf_listen();
-	error = guard_new(pin_dir, &private);
+	error = guard_new(pin_dir, &self);
 	if (error)
 		return error;
-	error = names_open(private, config != NULL);
+	error = names_open(self, config != NULL);
 	for (int map = 0; !error && map < STATE_MAPS; map++)
-		error = state_open(private, map, config);
+		error = state_open(self, map, config);
 	if (!error)
-		error = state_map_all(private);
+		error = state_map_all(self);
 	if (!error)
-		error = guard_publish(private);
+		error = guard_publish(self);
 	if (error)
-		guard_close(&private->public);
+		guard_close(&self->public);
 	else
-		*out = &private->public;
+		*out = &self->public;
 	return error;
 }
 
@@ -426,7 +425,7 @@ int guard_open(const char *pin_dir, struct guard **out)
 
 int guard_create(const struct config *config, struct guard **out)
 {
-	struct guard_private *private;
+	struct guard_private *self;
 	struct guard *guard = NULL;
 	int error = directories_make(config->pin_dir);
 
@@ -434,31 +433,31 @@ int guard_create(const struct config *config, struct guard **out)
 		error = guard_make(config->pin_dir, config, &guard);
 	if (error)
 		return error;
-	private = guard_private(guard);
-	private->configured_count = config->interfaces_count;
+	self = guard_private(guard);
+	self->configured_count = config->interfaces_count;
 	for (unsigned int i = 0; i < config->interfaces_count; i++)
-		memcpy(private->configured[i], config->interfaces[i].name,
-		       sizeof(private->configured[i]));
+		memcpy(self->configured[i], config->interfaces[i].name,
+		       sizeof(self->configured[i]));
 	*out = guard;
 	return 0;
 }
 
 void guard_close(struct guard *guard)
 {
-	struct guard_private *private = guard_private(guard);
+	struct guard_private *self = guard_private(guard);
 
 	if (!guard)
 		return;
 	for (int map = 0; map < STATE_MAPS; map++) {
-		mapping_release(&private->mappings[map]);
-		fd_close(&private->fds[map]);
+		mapping_release(&self->mappings[map]);
+		fd_close(&self->fds[map]);
 	}
-	free(private);
+	free(self);
 }
 
 bool guard_current(const struct guard *guard)
 {
-	const struct guard_private *private = guard_private(guard);
+	const struct guard_private *self = guard_private(guard);
 	struct bpf_map_info ours, pinned;
 	char path[PATH_MAX];
 	bool same = true;
@@ -468,7 +467,7 @@ bool guard_current(const struct guard *guard)
 
 		same = pin_path(path, "%s/%s", guard->pin_dir, state_shapes[map].name) == 0 &&
 		       map_open(path, &fd) == 0 && map_info(fd, &pinned) == 0 &&
-		       map_info(private->fds[map], &ours) == 0 && ours.id == pinned.id;
+		       map_info(self->fds[map], &ours) == 0 && ours.id == pinned.id;
 		fd_close(&fd);
 	}
 	return same;
@@ -476,7 +475,7 @@ bool guard_current(const struct guard *guard)
 
 int guard_replace_map(struct guard *guard, enum state_map map, int fd)
 {
-	struct guard_private *private = guard_private(guard);
+	struct guard_private *self = guard_private(guard);
 	struct mapping mapping = { 0 };
 	char path[PATH_MAX];
 	int error, own = -1;
@@ -495,9 +494,9 @@ int guard_replace_map(struct guard *guard, enum state_map map, int fd)
 		fd_close(&own);
 		return error;
 	}
-	mapping_release(&private->mappings[map]);
-	fd_close(&private->fds[map]);
-	private->mappings[map] = mapping;
-	private->fds[map] = own;
-	return guard_publish(private);
+	mapping_release(&self->mappings[map]);
+	fd_close(&self->fds[map]);
+	self->mappings[map] = mapping;
+	self->fds[map] = own;
+	return guard_publish(self);
 }

@@ -35,12 +35,11 @@ int instances_pinned(const char *pin_dir, __u32 ids[INSTANCES_MAX])
 {
 	char path[PATH_MAX], *end;
 	struct dirent *entry;
-	int count = 0, error;
+	int count = 0;
 	DIR *directory;
 
-	error = pin_path(path, "%s/gen", pin_dir);
-	if (error)
-		return error;
+	if (pin_path(path, "%s/gen", pin_dir))
+		return -ENAMETOOLONG;
 	directory = opendir(path);
 	if (!directory)
 		return errno == ENOENT ? 0 : -errno;
@@ -316,7 +315,7 @@ int guard_harvest(struct guard *guard)
 
 static int tallies_open(const struct guard *guard, struct tally *tallies)
 {
-	__u32 ids[INSTANCES_MAX];
+	__u32 ids[INSTANCES_MAX] = { 0 };
 	int count = instances_pinned(guard->pin_dir, ids), opened = 0, error = 0;
 
 	if (count < 0)

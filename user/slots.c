@@ -105,12 +105,12 @@ int iface_slot_take(struct guard *guard, const char *name, const char (*configur
 
 int guard_iface_slot(struct guard *guard, const char *name, bool take)
 {
-	struct guard_private *private = guard_private(guard);
+	struct guard_private *self = guard_private(guard);
 
 	if (!take)
 		return name[0] ? iface_slot_find(guard, name) : -ENOENT;
-	return iface_slot_take(guard, name, (const char(*)[16]) private->configured,
-			       private->configured_count);
+	return iface_slot_take(guard, name, (const char(*)[16])self->configured,
+			       self->configured_count);
 }
 
 static int service_slot_find(const struct guard *guard, const char *name)
