@@ -42,7 +42,9 @@ int apply_prepare(const struct config *config, const struct state *state, struct
 /*
  * Step 2 (short, under the lock): puts it in force on every interface that exists and was not unloaded,
  * and takes the guard off interfaces that the configuration names no more. One interface that fails does not keep
- * the others from being guarded; the last error is returned then, with the others in force.
+ * the others from being guarded; the last error is returned then, with the others in force. The caller
+ * syncs the overlay before (services may have new slots), and afterwards too if guard->overlay_max changed,
+ * and harvests.
  */
 int apply_enforce(struct guard *guard, const struct config *config, const struct state *state,
 		  struct prepared *prepared, struct apply_report *report);
@@ -53,8 +55,11 @@ int apply_attach_interface(struct guard *guard, const struct config *config,
 			   struct apply_report *report);
 void prepared_free(struct prepared *prepared); /* what is in force stays in force */
 
-/* Makes the overlay and the control words say what journal and state say; under the lock. */
-int apply_sync(struct guard *guard, const struct config *config, const struct state *state);
+/* Makes the overlay say what the journal says; under the lock. */
+int apply_sync_overlay(struct guard *guard, const struct config *config);
+
+/* Makes the control map say what configuration and state say (pause, observe); under the lock. */
+void apply_control(struct guard *guard, const struct config *config, const struct state *state);
 
 /* Finds out which services have their sockets here, and says so in the control map. */
 void apply_local_services(struct guard *guard, const struct config *config);

@@ -448,6 +448,8 @@ static bool attempt_wanted(const struct attempt *attempt, enum feed_how how)
 
 	if (how != FEED_DUE)
 		return how == FEED_CHANGED;
+	if (attempt->list->file) /* looking costs nothing */
+		return true;
 	/* Also when the clock was set back: nothing is put off by more than its interval. */
 	return state->unsaved || state->next_refresh_s <= attempt->now_s ||
 	       state->last_attempt_s > attempt->now_s;

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What of a change is worth telling.
+ *
+ * In: lists as they were loaded, the generation in force and the one to come. Out: sentences, one fact each, for the
+ * log, for the terminal and for JSON.
+ */
+#include "user/apply_report.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "user/print.h"
+
+void apply_report_init(struct apply_report *report)
+{
+	report->changes = json_array();
+	report->warnings = json_array();
+	report->errors = json_array();
+}
+
+void apply_report_free(struct apply_report *report)
+{
+	json_decref(report->changes);
+	json_decref(report->warnings);
+	json_decref(report->errors);
+	memset(report, 0, sizeof(*report));
+}
+
+void apply_say(json_t *facts, const char *format, ...)
+{
+	va_list arguments;
+	char *text = NULL;
+	json_t *fact;
+	int length;
+
+	va_start(arguments, format);
+	length = vasprintf(&text, format, arguments);
+	va_end(arguments);
+	if (length < 0)
+		return;
+	fact = json_string(text);
+	if (!fact) { /* a path or a server's word that is no UTF-8, which JSON could not hold */
+		for (char *at = text; *at; at++)
+			if (*at & 0x80)
+				*at = '?';
+		fact = json_string(text);
+	}
+	if (fact)
+		json_array_append_new(facts, fact);
+	free(text);
+}
+
+int apply_read_config(const char *path, struct apply_report *report, struct config **out)
+{
+	char *said = NULL, *rest, *line;
+	size_t length = 0;
+	FILE *stream = open_memstream(&said, &length);
+	int error;
+
+	if (!stream)
+		return -ENOMEM;
+	error = config_read(path, stream, out);
+	fclose(stream);
+	for (line = strtok_r(said, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
+		apply_say(strstr(line, "warning: ") ? report->warnings : report->errors, "%s",
+			  line);
+	free(said);
+	return error;
+}
+
+/* ---------------------------------------------------------------- sources */
+
+void report_feeds(struct apply_report *report, const struct feed *feeds, size_t count,
+		  enum feed_how how)
+{
+	char when[32];
+
+	for (size_t i = 0; i < count; i++) {
+		const char *name = feeds[i].list->name;
+
+		if (!feeds[i].error && feeds[i].image)
+			continue;
+		if (feeds[i].image)
+			apply_say(report->warnings,
+				  "list %s: %s; the last good one, of %s, stays in force", name,
+				  feeds[i].state->error,
+				  time_format(feeds[i].image->loaded_s, when));
+		else if (how == FEED_CACHED)
+			apply_say(
+				report->warnings,
+				"list %s is empty: it was not read yet, and no copy of it is kept",
+				name);
+		else
+			apply_say(report->errors,
+				  "list %s is empty: %s; there is no earlier copy of it", name,
+				  feeds[i].state->error[0] ? feeds[i].state->error :
+							     "it could not be read");
+	}
+}
+
+/* ---------------------------------------------------------------- generations */
+
+static const struct gate25_list_info *list_find(const struct gate25_generation *generation,
+						const char *name)
+{
+	for (unsigned int i = 0; i < generation->lists_count && i < GATE25_LISTS; i++)
+		if (!strcmp(generation->lists[i].name, name))
+			return &generation->lists[i];
+	return NULL;
+}
+
+/* "weight 1 → 2, observe → enforce", or "". */
+static void list_settings(const struct gate25_list_info *old, const struct gate25_list_info *fresh,
+			  char *text, size_t size)
+{
+	int length = 0;
+
+	text[0] = '\0';
+	if (old->weight != fresh->weight)
+		length += snprintf(text + length, size - length, ", weight %d → %d", old->weight,
+				   fresh->weight);
+	if (old->observe != fresh->observe)
+		length += snprintf(text + length, size - length, ", now %s",
+				   fresh->observe ? "only observed" : "enforced");
+	if (old->services != fresh->services)
+		length += snprintf(text + length, size - length, ", other services");
+	if (old->action != fresh->action)
+		snprintf(text + length, size - length, ", other action");
+}
+
+static void list_compare(struct apply_report *report, const struct gate25_list_info *old,
+			 const struct gate25_list_info *fresh)
+{
+	__u64 had = old ? old->entries4 + old->entries6 : 0;
+	__u64 has = fresh->entries4 + fresh->entries6;
+	char before[32], after[64], settings[128];
+
+	count_format(has, "entry", "entries", after);
+	if (!old) {
+		apply_say(report->changes, "list %s: new, %s%s", fresh->name, after,
+			  fresh->observe ? ", only observed" : "");
+		return;
+	}
+	list_settings(old, fresh, settings, sizeof(settings));
+	if (had != has)
+		apply_say(report->changes, "list %s: %s → %s%s", fresh->name,
+			  number_format(had, before), after, settings);
+	else if (old->loaded_s != fresh->loaded_s && fresh->loaded_s && !settings[0])
+		return; /* read again, and as long as before: nothing to tell */
+	else if (settings[0])
+		apply_say(report->changes, "list %s: %s", fresh->name, settings + 2);
+}
+
+static void limits_compare(struct apply_report *report, const struct gate25_generation *old,
+			   const struct gate25_generation *fresh)
+{
+	static const char *const names[GATE25_SCOPES] = {
+		[GATE25_SCOPE_SOURCE] = "source",
+		[GATE25_SCOPE_NETWORK] = "network",
+	};
+
+	for (int i = 0; i < GATE25_SCOPES; i++) {
+		const struct gate25_limit *now = &fresh->settings.limits[i];
+
+		if (!memcmp(&old->settings.limits[i], now, sizeof(*now)))
+			continue;
+		if (now->interval_ns)
+			apply_say(report->changes, "limit %s: changed%s", names[i],
+				  now->observe ? ", only observed" : "");
+		else
+			apply_say(report->changes, "limit %s: none any more", names[i]);
+	}
+}
+
+static void generations_compare(struct apply_report *report, const struct gate25_generation *old,
+				const struct gate25_generation *fresh)
+{
+	for (unsigned int i = 0; i < fresh->lists_count; i++)
+		list_compare(report, list_find(old, fresh->lists[i].name), &fresh->lists[i]);
+	for (unsigned int i = 0; i < old->lists_count && i < GATE25_LISTS; i++)
+		if (!list_find(fresh, old->lists[i].name))
+			apply_say(report->changes, "list %s: removed", old->lists[i].name);
+	if (old->threshold != fresh->threshold)
+		apply_say(report->changes, "threshold: %d → %d", old->threshold, fresh->threshold);
+	limits_compare(report, old, fresh);
+	if (old->services != fresh->services || old->ports_count != fresh->ports_count ||
+	    memcmp(old->ports, fresh->ports, sizeof(old->ports)) ||
+	    memcmp(old->port_services, fresh->port_services, sizeof(old->port_services)) ||
+	    memcmp(old->default_action, fresh->default_action, sizeof(old->default_action)))
+		apply_say(report->changes, "services: changed");
+}
+
+void report_compare(struct apply_report *report, struct guard *guard,
+		    const struct gate25_generation *fresh)
+{
+	static const struct gate25_generation none;
+	struct attachment attached[GATE25_IFACES];
+	int count = guard_attachments(guard, attached);
+	struct view view;
+
+	for (int i = 0; i < count; i++) {
+		if (view_open(guard, attached[i].prog_id, &view))
+			continue;
+		generations_compare(report, view.generation, fresh);
+		view_close(&view);
+		return;
+	}
+	for (unsigned int i = 0; i < fresh->lists_count; i++)
+		list_compare(report, list_find(&none, fresh->lists[i].name), &fresh->lists[i]);
+}

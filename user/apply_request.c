@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The command line's side of run_dir/gate25d.sock: one JSON object each way.
+ */
+#include "user/apply.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "user/log.h"
+
+#define ANSWER_S 600 /* a reload may wait for slow sources */
+
+static int socket_connect(const char *run_dir)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	struct timeval patience = { .tv_sec = ANSWER_S };
+	int length =
+		snprintf(address.sun_path, sizeof(address.sun_path), "%s/gate25d.sock", run_dir);
+	int fd, error;
+
+	if (length >= (int)sizeof(address.sun_path))
+		return -ENAMETOOLONG;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) ||
+	    connect(fd, (struct sockaddr *)&address, sizeof(address))) {
+		error = -errno;
+		close(fd);
+		return error;
+	}
+	return fd;
+}
+
+static size_t socket_take(void *buffer, size_t size, void *context)
+{
+	ssize_t got = recv(*(int *)context, buffer, size, 0);
+
+	return got < 0 ? (size_t)-1 : (size_t)got;
+}
+
+int agent_request(const char *run_dir, const char *command, json_t **reply)
+{
+	int fd = socket_connect(run_dir), error = 0;
+	json_error_t why;
+	char text[64];
+	int length;
+
+	if (fd < 0)
+		return fd;
+	length = snprintf(text, sizeof(text), "{\"command\": \"%s\"}\n", command);
+	if (length >= (int)sizeof(text))
+		error = -EINVAL;
+	else if (send(fd, text, length, MSG_NOSIGNAL) != length || shutdown(fd, SHUT_WR))
+		error = -EIO;
+	if (!error) {
+		*reply = json_load_callback(socket_take, &fd, JSON_DISABLE_EOF_CHECK, &why);
+		if (!*reply) {
+			log_error("the agent gave no answer (%s); was it stopped meanwhile?",
+				  why.text);
+			error = -EIO;
+		}
+	}
+	close(fd);
+	return error;
+}
