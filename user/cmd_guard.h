@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the commands that put something in force share.
+ *
+ *   cmd_guard.c (load, unload, reload, check)  cmd_policy.c (pause, resume, policy)  cmd_force.c
+ */
+#ifndef GATE25_CMD_GUARD_H
+#define GATE25_CMD_GUARD_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "user/apply.h"
+#include "user/command.h"
+
+/* ---- cmd_force.c */
+
+/* Is something pinned, as far as we may see? Without a message, unlike cli_guard(). */
+bool force_pinned(const struct cli *cli);
+
+/*
+ * Makes a new generation of the configuration: the agent does, and if none runs we do it ourselves. `request` is
+ * the agent's command, `how` our own; `ifaces` narrows our own to some interfaces. The caller does not hold the
+ * lock. Prints what changed (stdout, unless -j), warnings and errors. 0 or the exit code.
+ */
+int force_generation(struct cli *cli, const char *request, enum feed_how how, char *const *ifaces,
+		     size_t count, struct apply_report *report);
+
+/* What is in force, for the record of changes: {"interfaces", "generation", "entries"}; null: not loaded. */
+json_t *force_snapshot(struct cli *cli);
+
+/* {"changes", "warnings", "errors"} as the one result of a command. */
+json_t *force_results(const struct apply_report *report);
+
+/* ---- cmd_policy.c */
+
+int pause_run(struct cli *cli, int argc, char **argv);
+int resume_run(struct cli *cli, int argc, char **argv);
+int policy_run(struct cli *cli, int argc, char **argv);
+
+#endif

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the commands that only look share.
+ *
+ *   cmd_show.c (log, version, the table)  cmd_test.c (test)  cmd_lists.c (lists)
+ *   cmd_status.c (status)  status.h and the files behind it
+ */
+#ifndef GATE25_CMD_SHOW_H
+#define GATE25_CMD_SHOW_H
+
+#include <jansson.h>
+
+#include "user/command.h"
+
+int status_run(struct cli *cli, int argc, char **argv);
+int test_run(struct cli *cli, int argc, char **argv);
+int lists_run(struct cli *cli, int argc, char **argv);
+
+/*
+ * One object a list, of the configuration and of the generation in force (NULL: none), in that order: name, kind,
+ * weight, action, policy, services, entries4, entries6, hits, last_success, next_refresh, error, in_force, configured. NULL:
+ * out of memory. `guard` may be NULL too.
+ */
+json_t *lists_describe(const struct config *config, bool config_whole, struct guard *guard,
+		       const struct gate25_generation *generation);
+
+/* Names of services by slot, as an array; all of them is ["all"]. */
+json_t *services_json(const struct guard *guard, const struct gate25_generation *generation,
+		      __u8 slots);
+
+#endif
