@@ -154,24 +154,38 @@ static int instances_load(const struct config *config, const struct state *state
 	return error;
 }
 
+static int states_gather(const struct config *config, const struct feed_states *known,
+			 struct feed_states *out)
+{
+	int error = feeds_read(config, out);
+
+	for (size_t i = 0; !error && known && i < known->count; i++) {
+		struct feed_state *state = feeds_find(out, known->array[i].name);
+
+		if (state)
+			*state = known->array[i];
+	}
+	return error;
+}
+
 static int feeds_gather(const struct config *config, enum feed_how how, struct guard *guard,
-			const atomic_bool *cancel, struct feed_state **states, struct feed **out)
+			struct feed_states *known, const atomic_bool *cancel,
+			struct feed_states *states, struct feed **out)
 {
 	struct feed *feeds = calloc(config->lists_count + 1, sizeof(*feeds));
-	size_t count = 0;
 	int error;
 
 	if (!feeds)
 		return -ENOMEM;
-	error = feeds_read(config, states, &count);
+	error = states_gather(config, known, states);
 	if (!error)
-		error = feeds_load(config, how, guard, *states, count, cancel, feeds);
+		error = feeds_load(config, how, guard, states, cancel, feeds);
 	if (error) {
 		free(feeds);
 		return error;
 	}
 	if (how != FEED_CACHED)
-		feeds_write(config, *states, count);
+		feeds_write(config, states);
 	*out = feeds;
 	return 0;
 }
@@ -202,17 +216,17 @@ static int prepare(const struct config *config, const struct state *state, struc
 }
 
 int apply_prepare(const struct config *config, const struct state *state, struct guard *guard,
-		  enum feed_how how, const atomic_bool *cancel, struct apply_report *report,
-		  struct prepared **out)
+		  enum feed_how how, struct feed_states *known, const atomic_bool *cancel,
+		  struct apply_report *report, struct prepared **out)
 {
 	struct prepared *prepared = calloc(1, sizeof(*prepared));
-	struct feed_state *states = NULL;
+	struct feed_states states = { 0 };
 	struct feed *feeds = NULL;
 	int error = -ENOMEM;
 
 	if (!prepared)
 		goto out;
-	error = feeds_gather(config, how, guard, cancel, &states, &feeds);
+	error = feeds_gather(config, how, guard, known, cancel, &states, &feeds);
 	if (error) {
 		if (error != -ECANCELED)
 			apply_say(report->errors, "the lists cannot be read: %s", strerror(-error));
@@ -229,8 +243,13 @@ int apply_prepare(const struct config *config, const struct state *state, struct
 out:
 	if (feeds)
 		feeds_release(feeds, config->lists_count);
+	if (known && feeds) {
+		free(known->array);
+		*known = states;
+		states.array = NULL;
+	}
 	free(feeds);
-	free(states);
+	free(states.array);
 	prepared_free(prepared);
 	return error;
 }

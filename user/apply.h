@@ -30,15 +30,16 @@ int apply_read_config(const char *path, struct apply_report *report, struct conf
 /*
  * Step 1 (may run in a thread, takes long): reads the sources as `how` says, compiles, fills the maps
  * of a generation and loads an instance for each interface that is there and is to be guarded. Nothing is in force yet.
- * -ECANCELED soon after *cancel is set (NULL: never). -EALREADY: FEED_DUE, and no list changed.
+ * What is known of the sources is read from and written to disk; `known` (may be NULL, its array may be) is
+ * used first and replaced by what is known then, since a disk may be full. -ECANCELED soon after *cancel is set (NULL: never). -EALREADY: FEED_DUE, and no list changed.
  *
  * While an allow list has no image at all (its source was never read with success), the block lists
  * of its services only observe: what cannot be exempted must not be stopped.
  */
 struct prepared;
 int apply_prepare(const struct config *config, const struct state *state, struct guard *guard,
-		  enum feed_how how, const atomic_bool *cancel, struct apply_report *report,
-		  struct prepared **out);
+		  enum feed_how how, struct feed_states *known, const atomic_bool *cancel,
+		  struct apply_report *report, struct prepared **out);
 /*
  * Step 2 (short, under the lock): puts it in force on every interface that exists and was not unloaded,
  * and takes the guard off interfaces that the configuration names no more. One interface that fails does not keep

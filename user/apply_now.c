@@ -141,7 +141,7 @@ int apply_now(const char *config_path, enum feed_how how, char *const *ifaces, s
 	if (!error)
 		error = begin(config, ifaces, count, report, &state, &guard);
 	if (!error)
-		error = apply_prepare(config, state, guard, how, NULL, report, &prepared);
+		error = apply_prepare(config, state, guard, how, NULL, NULL, report, &prepared);
 	if (!error)
 		error = put_in_force(config, state, guard, prepared, report);
 	if (error && !json_array_size(report->errors))

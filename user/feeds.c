@@ -560,8 +560,7 @@ static void directory_make(const struct config *config)
 }
 
 int feeds_load(const struct config *config, enum feed_how how, struct guard *guard,
-	       struct feed_state *states, size_t count, const atomic_bool *cancel,
-	       struct feed *feeds)
+	       struct feed_states *states, const atomic_bool *cancel, struct feed *feeds)
 {
 	struct attempt *attempts = calloc(config->lists_count + 1, sizeof(*attempts));
 	int error = 0;
@@ -574,7 +573,7 @@ int feeds_load(const struct config *config, enum feed_how how, struct guard *gua
 
 		feeds[i] = (struct feed){
 			.list = &config->lists[i],
-			.state = feeds_find(states, count, config->lists[i].name),
+			.state = feeds_find(states, config->lists[i].name),
 		};
 		if (!feeds[i].state)
 			error = -EINVAL;
@@ -621,14 +620,13 @@ bool feeds_cached(const struct config *config)
 	return true;
 }
 
-__u64 feeds_next_refresh(const struct config *config, const struct feed_state *states, size_t count)
+__u64 feeds_next_refresh(const struct config *config, const struct feed_states *states)
 {
 	__u64 next = 0;
 
 	for (size_t i = 0; i < config->lists_count; i++) {
 		const struct config_list *list = &config->lists[i];
-		const struct feed_state *state =
-			feeds_find((struct feed_state *)states, count, list->name);
+		const struct feed_state *state = feeds_find(states, list->name);
 		__u64 when = state && state->next_refresh_s ? state->next_refresh_s : 1;
 
 		if ((list->file || list->url) && (!next || when < next))

@@ -39,6 +39,11 @@ struct feed_state {
 	bool unsaved; /* the image in force could not be kept on disk: read the source again */
 };
 
+struct feed_states {
+	struct feed_state *array;
+	size_t count;
+};
+
 enum feed_how {
 	FEED_CACHED, /* the last good image only: never reads or fetches the source */
 	FEED_CHANGED, /* read the source if it changed since the image was made (file: stat; url: conditional) */
@@ -59,27 +64,25 @@ struct feed {
  * in `image`, with `error` and `state->error` set, the failure counted by kind (guard may be NULL) and logged.
  * Urls are fetched side by side, so that one that stalls does not hold up the others.
  *
- * `states` is what feeds_read() gave; feeds[lists_count] is the caller's. 0, -ENOMEM, or -ECANCELED soon
+ * `states` is what feeds_read() gave; feeds[lists_count] is the caller's. The states' array is freed with free(). 0, -ENOMEM, or -ECANCELED soon
  * after *cancel is set (NULL: never).
  */
 int feeds_load(const struct config *config, enum feed_how how, struct guard *guard,
-	       struct feed_state *states, size_t count, const atomic_bool *cancel,
-	       struct feed *feeds);
+	       struct feed_states *states, const atomic_bool *cancel, struct feed *feeds);
 void feeds_release(struct feed *feeds, size_t count); /* frees the images */
 
 /* Has every list of the configuration that reads a source a last good image that is still valid? */
 bool feeds_cached(const struct config *config);
 
 /* The next time a list wants to be read, in seconds since 1970; 0: never. */
-__u64 feeds_next_refresh(const struct config *config, const struct feed_state *states,
-			 size_t count);
+__u64 feeds_next_refresh(const struct config *config, const struct feed_states *states);
 
 /*
  * All states, by name; lists of the configuration without one get an empty one, others are left out.
  * A missing or damaged file is no error: the sources are then read again. -ENOMEM.
  */
-int feeds_read(const struct config *config, struct feed_state **out, size_t *count);
-int feeds_write(const struct config *config, const struct feed_state *states, size_t count);
-struct feed_state *feeds_find(struct feed_state *states, size_t count, const char *name);
+int feeds_read(const struct config *config, struct feed_states *out);
+int feeds_write(const struct config *config, const struct feed_states *states);
+struct feed_state *feeds_find(const struct feed_states *states, const char *name);
 
 #endif

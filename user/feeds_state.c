@@ -107,7 +107,7 @@ static json_t *states_load(const struct config *config)
 	return root;
 }
 
-int feeds_read(const struct config *config, struct feed_state **out, size_t *count)
+int feeds_read(const struct config *config, struct feed_states *out)
 {
 	struct feed_state *states = calloc(config->lists_count + 1, sizeof(*states));
 	json_t *root, *lists;
@@ -124,27 +124,27 @@ int feeds_read(const struct config *config, struct feed_state **out, size_t *cou
 			field_unpack(&states[i], j, json_object_get(known, fields[j].key));
 	}
 	json_decref(root);
-	*out = states;
-	*count = config->lists_count;
+	out->array = states;
+	out->count = config->lists_count;
 	return 0;
 }
 
-static json_t *states_pack(const struct feed_state *states, size_t count)
+static json_t *states_pack(const struct feed_states *states)
 {
 	json_t *lists = json_object();
 
-	for (size_t i = 0; i < count; i++) {
+	for (size_t i = 0; i < states->count; i++) {
 		json_t *known = json_object();
 
 		for (size_t j = 0; j < FIELDS; j++)
 			json_object_set_new_nocheck(known, fields[j].key,
-						    field_pack(&states[i], j));
-		json_object_set_new_nocheck(lists, states[i].name, known);
+						    field_pack(&states->array[i], j));
+		json_object_set_new_nocheck(lists, states->array[i].name, known);
 	}
 	return json_pack("{s:i, s:o}", "schema", 1, "lists", lists);
 }
 
-int feeds_write(const struct config *config, const struct feed_state *states, size_t count)
+int feeds_write(const struct config *config, const struct feed_states *states)
 {
 	char path[PATH_MAX], fresh[PATH_MAX];
 	int error = states_path(config, "", path);
@@ -154,7 +154,7 @@ int feeds_write(const struct config *config, const struct feed_state *states, si
 		error = states_path(config, ".new", fresh);
 	if (error)
 		return error;
-	root = states_pack(states, count);
+	root = states_pack(states);
 	if (!root)
 		return -ENOMEM;
 	errno = 0;
@@ -169,10 +169,10 @@ int feeds_write(const struct config *config, const struct feed_state *states, si
 	return error;
 }
 
-struct feed_state *feeds_find(struct feed_state *states, size_t count, const char *name)
+struct feed_state *feeds_find(const struct feed_states *states, const char *name)
 {
-	for (size_t i = 0; i < count; i++)
-		if (!strcmp(states[i].name, name))
-			return &states[i];
+	for (size_t i = 0; i < states->count; i++)
+		if (!strcmp(states->array[i].name, name))
+			return &states->array[i];
 	return NULL;
 }

@@ -187,8 +187,7 @@ static void lists_write(FILE *out, const struct metrics_input *input)
 	       "When the source of a list was last read, or found unchanged; 0: never.");
 	for (size_t i = 0; i < input->config->lists_count; i++) {
 		const char *name = input->config->lists[i].name;
-		const struct feed_state *state =
-			feeds_find((struct feed_state *)input->feeds, input->feeds_count, name);
+		const struct feed_state *state = feeds_find(input->feeds, name);
 
 		sample(out, state ? state->last_success_s : 0,
 		       "gate25_list_last_success_timestamp_seconds", "list", name, NULL);

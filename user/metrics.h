@@ -30,8 +30,7 @@ struct metrics_input {
 	const struct attachment *attached;
 	size_t attached_count;
 	const struct gate25_generation *generation; /* in force; NULL: none */
-	const struct feed_state *feeds;
-	size_t feeds_count;
+	const struct feed_states *feeds;
 	const int *list_ids;	/* by index in config->lists; negative: not known */
 	const __u64 *list_hits; /* by stable id; NULL: not known */
 	const struct metrics_origin *origins;
