@@ -4,6 +4,7 @@
 # Everything that is made lands in $(BUILD). Sources are found by wildcard:
 #
 #   bpf/NAME.bpf.c          one BPF object each, with a skeleton $(BUILD)/bpf/NAME.skel.h
+#   tests/bpf/NAME.bpf.c    likewise, for tests and benches
 #   user/*.c user/lists/*.c both mains, except
 #   user/gate25d.c, user/agent_*.c   the agent only
 #   user/gate25.c, user/cmd_*.c      the CLI only
@@ -55,7 +56,7 @@ AGENT_OBJ   := $(AGENT_SRC:%.c=$(BUILD)/%.o)
 CLI_OBJ	    := $(CLI_SRC:%.c=$(BUILD)/%.o)
 COMMON_OBJ  := $(COMMON_SRC:%.c=$(BUILD)/%.o)
 SHARED_OBJ  := $(SHARED_SRC:%.c=$(BUILD)/%.o)
-BPF_OBJ	    := $(patsubst %.c,$(BUILD)/%.o,$(wildcard bpf/*.bpf.c))
+BPF_OBJ	    := $(patsubst %.c,$(BUILD)/%.o,$(wildcard bpf/*.bpf.c tests/bpf/*.bpf.c))
 SKELETONS   := $(BPF_OBJ:.bpf.o=.skel.h)
 TOOLS	    := $(patsubst %.c,$(BUILD)/%,$(wildcard tools/*.c))
 HELPERS	    := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/net/*.c))
@@ -94,12 +95,12 @@ all: $(PROGRAMS) $(TOOLS)
 
 # ---------------------------------------------------------------- build
 
-$(BUILD)/bpf/%.bpf.o: bpf/%.bpf.c
+$(BUILD)/%.bpf.o: %.bpf.c
 	$(call say,BPF,$@)
 	@mkdir -p $(@D)
 	$(Q)$(BPF_CC) -MMD -MP -c $< -o $@
 
-$(BUILD)/bpf/%.skel.h: $(BUILD)/bpf/%.bpf.o
+$(BUILD)/%.skel.h: $(BUILD)/%.bpf.o
 	$(call say,SKEL,$@)
 	$(Q)$(BPFTOOL) gen skeleton $< > $@
 

@@ -147,7 +147,7 @@ void view_close(struct view *view);
  */
 struct gate25_counter guard_counter(const struct guard *guard, unsigned int iface_slot,
 				    unsigned int service_row, unsigned int reason);
-int guard_list_hits(struct guard *guard, __u64 hits[GATE25_LIST_IDS]);
+int guard_list_hits(const struct guard *guard, __u64 hits[GATE25_LIST_IDS]);
 
 /* CLOCK_MONOTONIC, as all times in the maps. */
 __u64 monotonic_ns(void);

@@ -389,7 +389,7 @@ static int hits_read(const struct guard *guard, const struct tally *tallies, int
  * - One that came after the instances were opened is not counted this time; it was not before, either.
  * Each of these values only grows, so the sum never steps back.
  */
-int guard_list_hits(struct guard *guard, __u64 hits[GATE25_LIST_IDS])
+int guard_list_hits(const struct guard *guard, __u64 hits[GATE25_LIST_IDS])
 {
 	struct tally *tallies = calloc(INSTANCES_MAX, sizeof(*tallies));
 	int error = -EAGAIN, count;

@@ -1,0 +1,353 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * 50 swaps between two tables while at least a million frames arrive at the native XDP program: every frame
+ * is judged, by one table or the other, and every hit is counted once.
+ *
+ * Sources are in both tables, in A only, in B only, or in none. A list that only observes covers all but the
+ * last. What passed is noted per frame, so a verdict that was wrong for a single frame is seen.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "tests/common/stage.h"
+#include "tests/common/traffic.h"
+#include "user/log.h"
+
+#define SWAPS	      50
+#define FRAMES_LEAST  1200000
+#define FRAMES_MOST   (1 << 24)
+#define BETWEEN_LEAST (FRAMES_LEAST / SWAPS)
+#define BETWEEN_MOST  150000
+#define SECONDS_MOST  60
+
+enum group { BOTH, ONLY_A, ONLY_B, NONE, GROUPS };
+static const char *const group_names[GROUPS] = { "in both", "only in A", "only in B", "in none" };
+
+enum { ID_COMMON = 1, ID_A, ID_B, ID_WATCH };
+
+static const char *const entries_common[] = { "198.51.100.0/26", "2001:db8:b::/48", NULL };
+static const char *const entries_a[] = { "198.51.100.64/26", "2001:db8:a::1", "2001:db8:a::2",
+					 NULL };
+static const char *const entries_b[] = { "198.51.100.128", "198.51.100.129", "2001:db8:c::/64",
+					 NULL };
+static const char *const entries_watch[] = { "198.51.100.0/25", "198.51.100.128/26",
+					     "2001:db8:a::/48", "2001:db8:b::/48",
+					     "2001:db8:c::/48", NULL };
+
+/* In turn, two of each group and family. */
+static const struct {
+	const char *address;
+	enum group group;
+} senders[] = {
+	{ "198.51.100.1", BOTH },	{ "198.51.100.65", ONLY_A },
+	{ "198.51.100.128", ONLY_B },	{ "198.51.100.193", NONE },
+	{ "2001:db8:b::1", BOTH },	{ "2001:db8:a::1", ONLY_A },
+	{ "2001:db8:c::1", ONLY_B },	{ "2001:db8:d::1", NONE },
+	{ "198.51.100.63", BOTH },	{ "198.51.100.127", ONLY_A },
+	{ "198.51.100.129", ONLY_B },	{ "203.0.113.1", NONE },
+	{ "2001:db8:b:ffff::1", BOTH }, { "2001:db8:a::2", ONLY_A },
+	{ "2001:db8:c::ffff", ONLY_B }, { "2001:db8:ffff::1", NONE },
+};
+#define SENDERS (sizeof(senders) / sizeof(senders[0]))
+
+static const struct stage_list lists_a[] = {
+	{ "common", ID_COMMON, false, false, entries_common },
+	{ "only-a", ID_A, false, false, entries_a },
+	{ "watch", ID_WATCH, false, true, entries_watch },
+};
+/* Another order, so that bits and class numbers differ between the two. */
+static const struct stage_list lists_b[] = {
+	{ "watch", ID_WATCH, false, true, entries_watch },
+	{ "only-b", ID_B, false, false, entries_b },
+	{ "common", ID_COMMON, false, false, entries_common },
+};
+
+struct swapper {
+	struct stage *stage;
+	struct guard *guard;
+	struct stage_table tables[2];
+	struct traffic *traffic;
+	unsigned int swaps; /* done */
+	__u64 last;	    /* frames that were sent before the last of them */
+	__u64 longest_ns;
+	int error;
+};
+
+static __u64 frames_judged(const struct guard *guard)
+{
+	int slot = guard_iface_slot((struct guard *)guard, "mx0", false);
+	__u64 sum = 0;
+
+	for (int reason = 0; reason < GATE25_REASONS; reason++)
+		sum += guard_counter(guard, slot, 0, reason).packets;
+	return sum;
+}
+
+/* Frames since the last swap; what is sent meanwhile is judged by the generation in force. */
+static int traffic_await(const struct swapper *swapper)
+{
+	__u64 end_ns = monotonic_ns() + SECONDS_MOST * 1000000000ULL;
+
+	while (traffic_sent(swapper->traffic) < swapper->last + BETWEEN_LEAST) {
+		if (monotonic_ns() > end_ns)
+			return -ETIMEDOUT;
+		usleep(100);
+	}
+	return 0;
+}
+
+/* Loaded before, so that the update of the link falls into the midst of the frames. */
+static int swap_once(struct swapper *swapper, const struct stage_table *table)
+{
+	struct instance *instance = NULL;
+	__u64 began_ns, took_ns;
+	int error = stage_load(swapper->stage, swapper->guard, table, "mx0", &instance);
+
+	if (!error)
+		error = traffic_await(swapper);
+	began_ns = monotonic_ns();
+	if (!error)
+		error = instance_attach(swapper->guard, instance, ATTACH_NATIVE);
+	took_ns = monotonic_ns() - began_ns;
+	instance_free(instance);
+	if (took_ns > swapper->longest_ns)
+		swapper->longest_ns = took_ns;
+	return error ? error : guard_harvest(swapper->guard);
+}
+
+static void *swap_all(void *context)
+{
+	struct swapper *swapper = context;
+
+	while (!swapper->error && swapper->swaps < SWAPS) {
+		swapper->error = swap_once(swapper, &swapper->tables[(swapper->swaps + 1) % 2]);
+		__atomic_store_n(&swapper->last, traffic_sent(swapper->traffic), __ATOMIC_RELAXED);
+		__atomic_store_n(&swapper->swaps, swapper->swaps + 1, __ATOMIC_RELEASE);
+	}
+	return NULL;
+}
+
+/*
+ * One burst, until all of it was judged. Each batch of the sender is taken out of the veth's ring before the next
+ * one is written (softirqs run when it enables them), so the ring, of 256 frames, loses nothing.
+ */
+static void send_burst(struct swapper *swapper)
+{
+	__u64 want = traffic_sent(swapper->traffic) + TRAFFIC_BURST;
+	__u64 end_ns = monotonic_ns() + 5000000000ULL;
+
+	assert_int_equal(traffic_send(swapper->traffic, TRAFFIC_BURST), 0);
+	while (frames_judged(swapper->guard) < want)
+		if (monotonic_ns() > end_ns)
+			fail_msg("%llu frames sent, %llu judged: the others were lost on the way",
+				 want, frames_judged(swapper->guard));
+	assert_int_equal(frames_judged(swapper->guard), want);
+}
+
+/* While others harvest, no total may step back. */
+static void totals_grow(const struct guard *guard, __u64 last[GATE25_LIST_IDS])
+{
+	static __u64 hits[GATE25_LIST_IDS];
+
+	assert_int_equal(guard_list_hits(guard, hits), 0);
+	for (int id = 0; id < GATE25_LIST_IDS; id++) {
+		if (hits[id] < last[id])
+			fail_msg("list %d went from %llu to %llu", id, last[id], hits[id]);
+		last[id] = hits[id];
+	}
+}
+
+static unsigned int traffic_run(struct swapper *swapper)
+{
+	static __u64 last[GATE25_LIST_IDS];
+	unsigned int readings = 0;
+	pthread_t thread;
+	int tail = 20;
+
+	assert_int_equal(pthread_create(&thread, NULL, swap_all, swapper), 0);
+	while (tail) {
+		__u64 since = traffic_sent(swapper->traffic) -
+			      __atomic_load_n(&swapper->last, __ATOMIC_RELAXED);
+
+		if (__atomic_load_n(&swapper->swaps, __ATOMIC_ACQUIRE) == SWAPS)
+			tail--;
+		else if (__atomic_load_n(&swapper->error, __ATOMIC_RELAXED))
+			break;
+		else if (since > BETWEEN_MOST ||
+			 traffic_sent(swapper->traffic) > FRAMES_MOST - TRAFFIC_BURST) {
+			usleep(100);
+			continue;
+		}
+		send_burst(swapper);
+		totals_grow(swapper->guard, last);
+		readings++;
+	}
+	pthread_join(thread, NULL);
+	return readings;
+}
+
+struct group_result {
+	__u64 frames, passed;
+	unsigned int changes_least, changes_most; /* over its sources */
+	unsigned int inside; /* changes of the last source that fell inside a burst */
+};
+
+static void results_count(const struct traffic *traffic, struct group_result results[GROUPS])
+{
+	__u64 sent = traffic_sent(traffic);
+
+	for (size_t s = 0; s < SENDERS; s++) {
+		struct group_result *result = &results[senders[s].group];
+		unsigned int changes = 0;
+
+		result->inside = 0;
+		for (__u64 number = s; number < sent; number += SENDERS) {
+			bool passed = traffic_passed(traffic, number);
+
+			result->passed += passed;
+			result->frames++;
+			if (number == s || passed == traffic_passed(traffic, number - SENDERS))
+				continue;
+			changes++;
+			result->inside += number / TRAFFIC_BURST ==
+					  (number - SENDERS) / TRAFFIC_BURST;
+		}
+		if (!result->changes_most || changes < result->changes_least)
+			result->changes_least = changes;
+		if (changes > result->changes_most)
+			result->changes_most = changes;
+	}
+}
+
+static void results_check(const struct swapper *swapper, const struct group_result *results,
+			  const __u64 *hits)
+{
+	const struct guard *guard = swapper->guard;
+	__u64 dropped[GROUPS];
+
+	for (int group = 0; group < GROUPS; group++)
+		dropped[group] = results[group].frames - results[group].passed;
+	assert_int_equal(results[BOTH].passed, 0);
+	assert_int_equal(dropped[NONE], 0);
+	for (int group = ONLY_A; group <= ONLY_B; group++) {
+		assert_int_equal(results[group].changes_least, SWAPS);
+		assert_int_equal(results[group].changes_most, SWAPS);
+	}
+	assert_int_equal(hits[ID_COMMON], results[BOTH].frames);
+	assert_int_equal(hits[ID_A], dropped[ONLY_A]);
+	assert_int_equal(hits[ID_B], dropped[ONLY_B]);
+	assert_int_equal(hits[ID_WATCH], traffic_sent(swapper->traffic) - results[NONE].frames);
+	assert_int_equal(guard_counter(guard, 0, 0, GATE25_REASON_LIST).packets,
+			 dropped[BOTH] + dropped[ONLY_A] + dropped[ONLY_B]);
+	assert_int_equal(guard_counter(guard, 0, 0, GATE25_REASON_WOULD_LIST).packets,
+			 results[ONLY_A].passed + results[ONLY_B].passed);
+	assert_int_equal(guard_counter(guard, 0, 0, GATE25_REASON_OK).packets,
+			 results[NONE].passed);
+}
+
+static void results_print(const struct swapper *swapper, const struct group_result *results,
+			  const __u64 *hits, unsigned int readings, double seconds)
+{
+	printf("# %llu frames, %u swaps in %.1f s; longest swap %.2f ms; totals read %u times\n",
+	       traffic_sent(swapper->traffic), swapper->swaps, seconds, swapper->longest_ns / 1e6,
+	       readings);
+	for (int group = 0; group < GROUPS; group++)
+		printf("# sources %-9s: %8llu frames, %8llu dropped, %8llu passed, %u changes\n",
+		       group_names[group], results[group].frames,
+		       results[group].frames - results[group].passed, results[group].passed,
+		       results[group].changes_most);
+	printf("# %u of %u swaps fell inside a burst of %d frames, the others between two\n",
+	       results[ONLY_A].inside, SWAPS, TRAFFIC_BURST);
+	printf("# list hits: common %llu, only-a %llu, only-b %llu, watch (observed) %llu\n",
+	       hits[ID_COMMON], hits[ID_A], hits[ID_B], hits[ID_WATCH]);
+}
+
+static void sources_fill(struct frame_source sources[SENDERS])
+{
+	for (size_t i = 0; i < SENDERS; i++) {
+		bool is6 = strchr(senders[i].address, ':');
+
+		memset(&sources[i], 0, sizeof(sources[i]));
+		sources[i].family = is6 ? 6 : 4;
+		assert_int_equal(inet_pton(is6 ? AF_INET6 : AF_INET, senders[i].address,
+					   sources[i].address_be),
+				 1);
+	}
+}
+
+static void test_swaps_under_traffic(void **state)
+{
+	static __u64 hits[GATE25_LIST_IDS];
+	struct swapper swapper = { .stage = *state };
+	struct group_result results[GROUPS] = { 0 };
+	struct frame_source sources[SENDERS];
+	__u64 began_ns = monotonic_ns();
+	unsigned int readings;
+
+	sources_fill(sources);
+	assert_int_equal(stage_table_make(lists_a, 3, &swapper.tables[0]), 0);
+	assert_int_equal(stage_table_make(lists_b, 3, &swapper.tables[1]), 0);
+	assert_int_equal(guard_create(&swapper.stage->config, &swapper.guard), 0);
+	assert_int_equal(
+		stage_swap(swapper.stage, swapper.guard, &swapper.tables[0], "mx0", ATTACH_NATIVE),
+		0);
+	assert_int_equal(
+		traffic_open("peer0", "mx0", sources, SENDERS, 25, FRAMES_MOST, &swapper.traffic),
+		0);
+	readings = traffic_run(&swapper);
+	assert_int_equal(swapper.error, 0);
+	assert_int_equal(guard_list_hits(swapper.guard, hits), 0);
+	results_count(swapper.traffic, results);
+	results_print(&swapper, results, hits, readings, (monotonic_ns() - began_ns) / 1e9);
+	results_check(&swapper, results, hits);
+	assert_true(traffic_sent(swapper.traffic) >= 1000000);
+	assert_true(results[ONLY_A].inside > SWAPS / 5);
+
+	traffic_close(swapper.traffic);
+	assert_int_equal(guard_detach(swapper.guard, "mx0"), 0);
+	/* What the last instance had counted is in the totals now. */
+	for (int id = ID_COMMON; id <= ID_WATCH; id++)
+		assert_int_equal(swapper.guard->totals[id].hits, hits[id]);
+	assert_int_equal(guard_remove(swapper.guard), 0);
+	guard_close(swapper.guard);
+	stage_table_free(&swapper.tables[0]);
+	stage_table_free(&swapper.tables[1]);
+}
+
+/* IPv6 speaks by itself on a new device: router solicitations are no TCP, so they do not count here. */
+static int setup(void **state)
+{
+	static struct stage stage;
+
+	*state = &stage;
+	log_init("test_swap", LOG_WARNING);
+	return stage_enter(&stage) || stage_veth("mx0", "peer0");
+}
+
+static int teardown(void **state)
+{
+	stage_leave(*state);
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_swaps_under_traffic),
+	};
+
+	return cmocka_run_group_tests_name("swap", tests, setup, teardown);
+}
