@@ -185,6 +185,17 @@ static void say_limit(struct words *words, const struct answer *answer, enum gat
 	    prefix_format(&answer->limits[scope].shared, shared));
 }
 
+/* What only came over transports that can be forged never reaches the threshold: see compile.h. */
+static bool sum_is_capped(const struct answer *answer)
+{
+	int sum = 0;
+
+	for (size_t i = 0; i < answer->lists_count; i++)
+		if (list_counts(&answer->lists[i], true))
+			sum += answer->lists[i].info->weight;
+	return sum >= answer->threshold && answer->shadow_score < answer->threshold;
+}
+
 /* Nothing spoke against it, or not enough. */
 static void say_pass(struct words *words, const struct answer *answer)
 {
@@ -192,7 +203,10 @@ static void say_pass(struct words *words, const struct answer *answer)
 		if (!list_counts(&answer->lists[i], true))
 			continue;
 		say_lists(words, answer, true);
-		say(words, ", below the threshold");
+		say(words, sum_is_capped(answer) ?
+				   ", which alone stops nobody: its transport can be "
+				   "forged" :
+				   ", below the threshold");
 		return;
 	}
 	say(words, answer->lists_count ? "on no list that holds for it" : "on no list");
