@@ -112,6 +112,8 @@ static CURLcode bounds_set(CURL *handle)
 	code = code ? code : curl_easy_setopt(handle, CURLOPT_LOW_SPEED_TIME, (long)FETCH_SLOW_S);
 	code = code ? code : curl_easy_setopt(handle, CURLOPT_MAXREDIRS, (long)FETCH_REDIRECTS);
 	code = code ? code : curl_easy_setopt(handle, CURLOPT_FOLLOWLOCATION, 1L);
+	code = code ? code :
+		      curl_easy_setopt(handle, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)FETCH_BYTES);
 	code = code ? code : curl_easy_setopt(handle, CURLOPT_NOSIGNAL, 1L);
 	return code;
 }
@@ -171,6 +173,8 @@ static void fetch_judge(struct fetch *fetch, CURLcode code)
 {
 	long status = 0;
 
+	if (code == CURLE_FILESIZE_EXCEEDED)
+		fetch->error = -EFBIG;
 	if (fetch->error == -EFBIG) {
 		snprintf(fetch->why, sizeof(fetch->why), "larger than %lu MiB", FETCH_BYTES >> 20);
 	} else if (fetch->error) {
