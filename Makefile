@@ -18,6 +18,8 @@ PREFIX	    ?= /usr/local
 SBINDIR	    ?= $(PREFIX)/sbin
 SYSCONFDIR  ?= /etc
 UNITDIR	    ?= $(patsubst /usr/lib/%,/lib/%,$(PREFIX)/lib/systemd/system)
+MANDIR	    ?= $(PREFIX)/share/man
+COMPLETIONS ?= $(PREFIX)/share/bash-completion/completions
 CLANG	    ?= clang
 BPFTOOL	    ?= $(or $(shell PATH="$$PATH:/usr/sbin:/sbin" command -v bpftool),bpftool)
 T	    ?= *
@@ -66,7 +68,7 @@ BPF_TESTS   := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bpf/test_$(T).c))
 NET_TESTS   := $(wildcard tests/net/test_$(T).sh)
 C_FILES	    := $(sort $(wildcard bpf/*.[ch] user/*.[ch] user/lists/*.[ch] tools/*.[ch] \
 	       tests/common/*.[ch] tests/unit/*.[ch] tests/bpf/*.[ch] tests/net/*.[ch]))
-SH_FILES    := .ci/run $(sort $(wildcard scripts/* tests/run tests/net/*.sh))
+SH_FILES    := .ci/run $(sort $(wildcard scripts/* tests/run tests/net/*.sh contrib/completion/*.bash))
 
 Q	    := $(if $(V),,@)
 say	    = @printf '  %-6s %s\n' $(1) '$(2)'
@@ -196,7 +198,10 @@ SYSTEMD_RELOAD := [ -n '$(DESTDIR)' ] || ! [ -d /run/systemd/system ] || systemc
 # A configuration that is there is the operator's: the new one is laid beside it.
 install: all
 	$(Q)install -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(UNITDIR) $(DESTDIR)$(SYSCONFDIR)/gate25/conf.d
+	$(Q)install -d $(DESTDIR)$(MANDIR)/man8 $(DESTDIR)$(COMPLETIONS)
 	$(Q)install -m 755 $(PROGRAMS) $(DESTDIR)$(SBINDIR)/
+	$(Q)install -m 644 docs/gate25.8 docs/gate25d.8 $(DESTDIR)$(MANDIR)/man8/
+	$(Q)install -m 644 contrib/completion/gate25.bash $(DESTDIR)$(COMPLETIONS)/gate25
 	$(Q)sed 's|@SBINDIR@|$(SBINDIR)|; s|@SYSCONFDIR@|$(SYSCONFDIR)|' \
 		contrib/systemd/gate25d.service > $(BUILD)/gate25d.service
 	$(Q)install -m 644 $(BUILD)/gate25d.service $(DESTDIR)$(UNITDIR)/
@@ -219,7 +224,8 @@ uninstall:
 		exit 1; \
 	fi >&2
 	$(Q)rm -f $(DESTDIR)$(SBINDIR)/gate25d $(DESTDIR)$(SBINDIR)/gate25 \
-		$(DESTDIR)$(UNITDIR)/gate25d.service
+		$(DESTDIR)$(UNITDIR)/gate25d.service $(DESTDIR)$(MANDIR)/man8/gate25.8 \
+		$(DESTDIR)$(MANDIR)/man8/gate25d.8 $(DESTDIR)$(COMPLETIONS)/gate25
 	$(Q)$(SYSTEMD_RELOAD)
 	@echo 'Removed. Kept: the configuration, and in /var/lib/gate25 the manual entries, the record of'
 	@echo 'changes and the last good lists. To remove these too:'
