@@ -224,13 +224,35 @@ int guard_remove(struct guard *guard)
 	return pins_remove(guard->pin_dir);
 }
 
-/* Removing the pin of a link that nobody holds takes its program off the device. */
+/* At once: the kernel detaches a link only some time after its last pin has gone. */
+static void links_detach(const char *pin_dir)
+{
+	char path[PATH_MAX];
+	struct dirent *entry;
+	DIR *directory;
+
+	if (pin_path(path, "%s/links", pin_dir))
+		return;
+	directory = opendir(path);
+	while (directory && (entry = readdir(directory))) {
+		int fd = -1;
+
+		if (pin_path(path, "%s/links/%s", pin_dir, entry->d_name) == 0 &&
+		    map_open(path, &fd) == 0)
+			bpf_link_detach(fd);
+		fd_close(&fd);
+	}
+	if (directory)
+		closedir(directory);
+}
+
 int guard_purge(const char *pin_dir)
 {
 	struct stat info;
 
 	if (stat(pin_dir, &info))
 		return -errno;
+	links_detach(pin_dir);
 	return pins_remove(pin_dir);
 }
 

@@ -103,7 +103,8 @@ struct instance;
 int instance_load(struct guard *guard, struct generation *generation, const char *iface,
 		  struct instance **out);
 int instance_attach(struct guard *guard, struct instance *instance, enum attach_mode mode);
-void instance_free(struct instance *instance); /* not in force: its pins go too */
+/* Drops our handles; in force, it goes on. NULL is fine. */
+void instance_free(struct instance *instance);
 
 /*
  * Folds the class hits of each instance that no link runs any more into list_totals (after the last

@@ -120,7 +120,6 @@ struct generation {
 struct instance {
 	char iface[16];
 	__u32 prog_id;
-	bool in_force;
 	int prog_fd;
 	int table_fd, classes_fd, class_hits_fd, generation_fd;
 	int overlay_fd, sources_fd;		     /* as in struct generation */

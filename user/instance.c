@@ -267,8 +267,11 @@ static int overlay_carry(int from, int to)
 		if (!alive || bpf_map_update_elem(to, &key, &entry, BPF_ANY) == 0)
 			continue;
 		error = -errno;
-		log_error("the overlay holds more than the new overlay_entries allow: %s; raise it",
-			  strerror(-error));
+		log_error("the overlay cannot be carried over to its new size%s; the generation "
+			  "before "
+			  "stays in force",
+			  error == -E2BIG ? ": it holds more entries than that; allow for more" :
+					    "");
 		return error;
 	}
 	return 0;
@@ -536,7 +539,5 @@ int instance_attach(struct guard *guard, struct instance *instance, enum attach_
 			instance_unpin(guard->pin_dir, instance->prog_id);
 		return error;
 	}
-	instance->in_force = true;
-	error = fresh_state_pin(guard, instance);
-	return error;
+	return fresh_state_pin(guard, instance);
 }
