@@ -60,7 +60,9 @@ static void say(struct words *words, const char *format, ...)
 		words->used = words->room - 1;
 }
 
-/* Of a family's bits, how many at the end differ between the first and the last address of a range. */
+/*
+ * Of a family's bits, how many at the end differ between the first and the last address of a range.
+ */
 static unsigned int range_length(const struct gate25_source *first,
 				 const struct gate25_source *last)
 {
@@ -151,7 +153,10 @@ static bool list_counts(const struct answer_list *list, bool shadow)
 	return list->applies && !list->info->allow && (shadow || !list_observes(list));
 }
 
-/* "list a (weight 1 of 2): 192.0.2.7", "lists a (weight 1): …, b (weight 2, observed): …; sum 3 of 2" */
+/*
+ * "list a (weight 1 of 2): 192.0.2.7", "lists a (weight 1): …, b (weight 2, observed): …; sum 3 of
+ * 2"
+ */
 static void say_lists(struct words *words, const struct answer *answer, bool shadow)
 {
 	size_t count = 0, told = 0;

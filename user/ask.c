@@ -2,8 +2,9 @@
 /*
  * One address, asked of the maps in force.
  *
- * In: an instance's table and classes, the overlay, the control words, the budgets of sources, the images of lists.
- * Out: struct answer. The steps and their order are those of bpf/ingress.bpf.c, through the same headers.
+ * In: an instance's table and classes, the overlay, the control words, the budgets of sources, the
+ * images of lists. Out: struct answer. The steps and their order are those of bpf/ingress.bpf.c,
+ * through the same headers.
  */
 #include "user/ask.h"
 
@@ -33,8 +34,8 @@ struct asker {
 /* ---------------------------------------------------------------- open */
 
 /*
- * Of several interfaces any will do: they run the same generation but for the moment of a swap. One whose
- * device is gone for now still says what will hold when it comes back.
+ * Of several interfaces any will do: they run the same generation but for the moment of a swap. One
+ * whose device is gone for now still says what will hold when it comes back.
  */
 static int view_any(struct guard *guard, bool alive, struct view *out)
 {

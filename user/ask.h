@@ -59,8 +59,9 @@ struct answer {
 };
 
 /*
- * `paths` says where the images of lists are; if it is a whole configuration, static entries are found
- * too. Both arguments must outlive the asker. -ENOENT: nothing is in force on any interface (logged).
+ * `paths` says where the images of lists are; if it is a whole configuration, static entries are
+ * found too. Both arguments must outlive the asker. -ENOENT: nothing is in force on any interface
+ * (logged).
  */
 struct asker;
 int ask_open(const struct config *paths, struct guard *guard, struct asker **out);
@@ -76,14 +77,20 @@ int ask_service(const struct asker *asker);
 int ask_address(struct asker *asker, const struct gate25_source *source, int service_slot,
 		struct answer *out);
 
-/* Nothing but reason, verdict, would, class and paused/observed: without lists, entries and budgets' details. */
+/*
+ * Nothing but reason, verdict, would, class and paused/observed: without lists, entries and
+ * budgets' details.
+ */
 int ask_verdict(struct asker *asker, const struct gate25_source *source, int service_slot,
 		struct answer *out);
 
 /* "BLOCKED", "LIMITED", "ALLOWED", "PASS" */
 const char *answer_word(const struct answer *answer);
 
-/* What decided, in words: "list uceprotect-1 (weight 1 of 1): 192.0.2.7", "manual block 192.0.2.0/24 until …". */
+/*
+ * What decided, in words: "list uceprotect-1 (weight 1 of 1): 192.0.2.7", "manual block
+ * 192.0.2.0/24 until …".
+ */
 #define ANSWER_TEXT 512
 const char *answer_why(const struct answer *answer, char text[static ANSWER_TEXT]);
 

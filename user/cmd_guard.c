@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * load, unload, reload, check: what is in force as a whole. pause, resume and policy are in cmd_policy.c.
+ * load, unload, reload, check: what is in force as a whole. pause, resume and policy are in
+ * cmd_policy.c.
  *
- * In: the configuration, the last good lists, interfaces by name. Out: a generation in force, or none.
+ * In: the configuration, the last good lists, interfaces by name. Out: a generation in force, or
+ * none.
  */
 #include "user/cmd_guard.h"
 
@@ -54,7 +56,10 @@ static void ifaces_attached(struct ifaces *ifaces, struct guard *guard)
 		ifaces_add(ifaces, attached[i].iface);
 }
 
-/* Takes the interfaces that were named, each of which must be known; or all that are. 0 or the exit code. */
+/*
+ * Takes the interfaces that were named, each of which must be known; or all that are. 0 or the exit
+ * code.
+ */
 static int ifaces_choose(struct cli *cli, const struct ifaces *known, int argc, char **argv,
 			 struct ifaces *out)
 {
@@ -215,7 +220,10 @@ static int unload_chosen(struct cli *cli, const struct ifaces *chosen)
 	return cli_results(cli, results, code);
 }
 
-/* What is pinned cannot be used: another layout, or a part of it is missing. It can still be removed. */
+/*
+ * What is pinned cannot be used: another layout, or a part of it is missing. It can still be
+ * removed.
+ */
 static int unload_unread(struct cli *cli, const struct ifaces *chosen, int argc, int error)
 {
 	json_t *targets;

@@ -2,8 +2,9 @@
 /*
  * pause, resume, policy: words that act at once and win over the configuration.
  *
- * In: what the operator wants. Out: a word in the control map, which the kernel reads with the next packet, agent or
- * not; and the state, which holds over a reboot. The policy of one list makes a new generation.
+ * In: what the operator wants. Out: a word in the control map, which the kernel reads with the next
+ * packet, agent or not; and the state, which holds over a reboot. The policy of one list makes a
+ * new generation.
  */
 #include "user/cmd_guard.h"
 
@@ -314,7 +315,10 @@ static void policy_say(const struct words *words, const struct policy *policy, c
 			policy->observe ? ": nothing is dropped" : "");
 }
 
-/* A list's policy stands in the classes of a generation. The lock is given back, since that takes its own. */
+/*
+ * A list's policy stands in the classes of a generation. The lock is given back, since that takes
+ * its own.
+ */
 static int list_apply(struct words *words)
 {
 	struct apply_report report;
@@ -377,7 +381,9 @@ int policy_run(struct cli *cli, int argc, char **argv)
 		code = policy_read(cli, argc, argv, &policy);
 	if (!code && policy.list && policy.service)
 		code = cli_fail(cli, EXIT_USAGE, "--list and --service exclude each other");
-	/* What the configuration says has to be known for `default`, and for a list's generation. */
+	/*
+	 * What the configuration says has to be known for `default`, and for a list's generation.
+	 */
 	if (!code && (policy.list || policy.word == POLICY_UNSET))
 		code = cli_config(cli);
 	if (code)

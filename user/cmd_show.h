@@ -17,9 +17,9 @@ int test_run(struct cli *cli, int argc, char **argv);
 int lists_run(struct cli *cli, int argc, char **argv);
 
 /*
- * One object a list, of the configuration and of the generation in force (NULL: none), in that order: name, kind,
- * weight, action, policy, services, entries4, entries6, hits, last_success, next_refresh, error, in_force, configured. NULL:
- * out of memory. `guard` may be NULL too.
+ * One object a list, of the configuration and of the generation in force (NULL: none), in that
+ * order: name, kind, weight, action, policy, services, entries4, entries6, hits, last_success,
+ * next_refresh, error, in_force, configured. NULL: out of memory. `guard` may be NULL too.
  */
 json_t *lists_describe(const struct config *config, bool config_whole, struct guard *guard,
 		       const struct gate25_generation *generation);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * status: a verdict in words, then what is not as it should be, then details. --check: one line for Nagios.
+ * status: a verdict in words, then what is not as it should be, then details. --check: one line for
+ * Nagios.
  *
  * In: struct status. Out: text or JSON, and with --check an exit code of Nagios' plugins.
  */

@@ -48,7 +48,9 @@ struct status {
 
 /* ---- cmd_status_gather.c */
 
-/* 0 or the exit code with the message printed; not loaded is none. status_release() in both cases. */
+/*
+ * 0 or the exit code with the message printed; not loaded is none. status_release() in both cases.
+ */
 int status_gather(struct cli *cli, struct status *out);
 void status_release(struct status *status);
 bool service_observes(const struct status *status, int slot);

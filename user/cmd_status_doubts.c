@@ -100,7 +100,10 @@ static void force_doubt(struct status *status)
 		      time_format(status->pause_until_s, time));
 }
 
-/* `default: drop` of a service that nobody is exempted from would stop all mail, so it passes instead. */
+/*
+ * `default: drop` of a service that nobody is exempted from would stop all mail, so it passes
+ * instead.
+ */
 static void default_doubt(struct status *status)
 {
 	const struct gate25_generation *generation = status->generation;
@@ -184,7 +187,10 @@ static void lists_doubt(struct status *status)
 
 /* ---------------------------------------------------------------- configuration, agent */
 
-/* The time of the last change of the inode: a file that keeps its mtime when it is copied is seen too. */
+/*
+ * The time of the last change of the inode: a file that keeps its mtime when it is copied is seen
+ * too.
+ */
 static void config_doubt(struct status *status)
 {
 	const struct config *config = status->cli->config;

@@ -2,7 +2,8 @@
 /*
  * Everything that `status` shows, read once.
  *
- * In: the pinned maps, the generation in force, state, feeds.json, the agent's socket. Out: struct status.
+ * In: the pinned maps, the generation in force, state, feeds.json, the agent's socket. Out: struct
+ * status.
  */
 #include "user/cmd_status.h"
 

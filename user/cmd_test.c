@@ -2,7 +2,8 @@
 /*
  * test: what would happen to a new connection from these addresses, and why.
  *
- * In: addresses, from the command line or standard input. Out: one line an address, in the order given.
+ * In: addresses, from the command line or standard input. Out: one line an address, in the order
+ * given.
  */
 #include "user/cmd_show.h"
 

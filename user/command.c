@@ -92,7 +92,9 @@ int cli_results(const struct cli *cli, json_t *results, int code)
 
 /* ---------------------------------------------------------------- context */
 
-/* Only what keeps the file from being used is shown: doubts are for `check`, `load` and `reload`. */
+/*
+ * Only what keeps the file from being used is shown: doubts are for `check`, `load` and `reload`.
+ */
 static int config_try(struct cli *cli, struct config **out, char **said)
 {
 	size_t bytes;

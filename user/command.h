@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What the subcommands of `gate25` share: their table, their context, their options, their exit codes.
+ * What the subcommands of `gate25` share: their table, their context, their options, their exit
+ * codes.
  *
- * Each command is one block in a cmd_*.c file: option table, and a function that parses its arguments, does its
- * work and returns an exit code. Data goes to stdout, all else to stderr.
+ * Each command is one block in a cmd_*.c file: option table, and a function that parses its
+ * arguments, does its work and returns an exit code. Data goes to stdout, all else to stderr.
  */
 #ifndef GATE25_COMMAND_H
 #define GATE25_COMMAND_H
@@ -48,9 +49,10 @@ extern const struct command commands_guard[];	/* load unload pause resume policy
 extern const struct command commands_show[];	/* status test lists (feeds) log version */
 
 /*
- * 0, or the exit code to return, with the message printed. cli_guard(): EXIT_NOT_LOADED when nothing is pinned. A broken
- * configuration must not keep an operator from his guard: commands that only need pin_dir, state_dir and run_dir
- * call cli_paths(), which falls back to the defaults with a warning.
+ * 0, or the exit code to return, with the message printed. cli_guard(): EXIT_NOT_LOADED when
+ * nothing is pinned. A broken configuration must not keep an operator from his guard: commands that
+ * only need pin_dir, state_dir and run_dir call cli_paths(), which falls back to the defaults with
+ * a warning.
  */
 int cli_config(struct cli *cli);
 int cli_paths(struct cli *cli);
@@ -67,13 +69,16 @@ struct cli_option {
 };
 #define CLI_OPTIONS 8
 /*
- * Reads the options; *operands are then what remains, in their order. `options` ends with a NULL name. 0, or
- * EXIT_USAGE with the message printed.
+ * Reads the options; *operands are then what remains, in their order. `options` ends with a NULL
+ * name. 0, or EXIT_USAGE with the message printed.
  */
 int cli_options(struct cli *cli, int argc, char **argv, const struct cli_option *options,
 		int *operands_count, char ***operands);
 
-/* "gate25 COMMAND: text" on stderr; returns `code`. After EXIT_USAGE main() says how the command is used. */
+/*
+ * "gate25 COMMAND: text" on stderr; returns `code`. After EXIT_USAGE main() says how the command is
+ * used.
+ */
 int cli_fail(const struct cli *cli, int code, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 bool cli_misused(void); /* has cli_fail() been called with EXIT_USAGE? */
@@ -83,7 +88,10 @@ void cli_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void cli_say(const struct cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* The exit code for a -errno: -EPERM and -EACCES are EXIT_PERMISSION, the rest EXIT_FAILED. */
 int cli_exit_code(int error);
-/* With -j prints the results, else only drops them. Returns `code`, or EXIT_FAILED when that failed. */
+/*
+ * With -j prints the results, else only drops them. Returns `code`, or EXIT_FAILED when that
+ * failed.
+ */
 int cli_results(const struct cli *cli, json_t *results, int code);
 
 #endif

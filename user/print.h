@@ -17,9 +17,9 @@ struct column {
 };
 
 /*
- * Prints `results` (an array; the reference is taken over). Columns are those of the table alone: an integer is
- * written as number_format() does, an array as its members with commas, null and "" as "-". Control characters
- * are escaped. An empty array is no table at all. 0 or -errno.
+ * Prints `results` (an array; the reference is taken over). Columns are those of the table alone:
+ * an integer is written as number_format() does, an array as its members with commas, null and ""
+ * as "-". Control characters are escaped. An empty array is no table at all. 0 or -errno.
  */
 int print_results(bool json, json_t *results, const struct column *columns, size_t count);
 
@@ -35,11 +35,17 @@ const char *duration_format(unsigned long long seconds, char text[static 32]);
 /* For people: "50,103". */
 const char *number_format(unsigned long long number, char text[static 32]);
 
-/* "1 list", "2 lists", "50,103 entries": the plural is given, since English does not agree with itself. */
+/*
+ * "1 list", "2 lists", "50,103 entries": the plural is given, since English does not agree with
+ * itself.
+ */
 const char *count_format(unsigned long long count, const char *one, const char *many,
 			 char text[static 64]);
 
-/* A time of the maps or the state as JSON: null for 0, "never" for GATE25_NEVER, else as time_format(). */
+/*
+ * A time of the maps or the state as JSON: null for 0, "never" for GATE25_NEVER, else as
+ * time_format().
+ */
 json_t *time_json(unsigned long long seconds_since_1970);
 
 /* The object's member as text; "" if it is absent or no string. */

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What `gate25 test` says: the order of precedence, observe, pause, services, limits, entries; over a table that is
- * really compiled and images that are really on disk. Only the kernel's maps are stood in for.
+ * What `gate25 test` says: the order of precedence, observe, pause, services, limits, entries; over
+ * a table that is really compiled and images that are really on disk. Only the kernel's maps are
+ * stood in for.
  */
 #include <setjmp.h>
 #include <stdarg.h>
