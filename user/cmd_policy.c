@@ -193,7 +193,7 @@ static const char *policy_name(enum policy_word word)
 static int policy_read(struct cli *cli, int argc, char **argv, struct policy *out)
 {
 	for (int word = 0; argc == 1 && word <= POLICY_OBSERVE; word++) {
-		if (strcmp(argv[0], policy_name(word)))
+		if (strcmp(argv[0], policy_name(word)) != 0)
 			continue;
 		out->word = word;
 		return 0;

@@ -155,6 +155,7 @@ static void print_list(const json_t *list)
 	const json_t *hits = json_object_get(list, "hits");
 	char entries[64], number[32];
 	bool allow = !strcmp(json_text(list, "kind"), "allow");
+	json_int_t count;
 
 	printf("list        %s: ", json_text(list, "name"));
 	if (!json_is_true(json_object_get(list, "in_force"))) {
@@ -166,10 +167,10 @@ static void print_list(const json_t *list)
 	else
 		printf("weight %lld, %s, %s", json_integer_value(json_object_get(list, "weight")),
 		       json_text(list, "action"), json_text(list, "policy"));
-	printf("; %s", count_format(json_integer_value(json_object_get(list, "entries4")) +
-					    json_integer_value(json_object_get(list, "entries6")),
-				    "entry", "entries", entries));
-	if (hits && json_is_integer(hits))
+	count = json_integer_value(json_object_get(list, "entries4"));
+	count += json_integer_value(json_object_get(list, "entries6"));
+	printf("; %s", count_format(count, "entry", "entries", entries));
+	if (json_is_integer(hits))
 		printf(", %s hits", number_format(json_integer_value(hits), number));
 	if (json_text(list, "last_success")[0])
 		printf(", read %s", json_text(list, "last_success"));
@@ -226,7 +227,7 @@ static void print_details(const struct status *status)
 
 	json_array_foreach(status->doubts, i, object)
 		printf("%-11s %s\n", json_text(object, "severity"), json_text(object, "text"));
-	if (status->generation) {
+	if (status->guard && status->generation) {
 		print_generation(status);
 		print_agent(status);
 		print_services(status);
@@ -259,7 +260,7 @@ static void check_print(const struct status *status, const char *line)
 
 	printf("GATE25 %s - %s", words[status->worst], line);
 	json_array_foreach(status->doubts, i, object)
-		if (strcmp(json_text(object, "severity"), "note"))
+		if (strcmp(json_text(object, "severity"), "note") != 0)
 			printf("; %s", json_text(object, "text"));
 	printf(" | entries=%llu overlay=%llu;;;0;%u passed=%lluc observed=%lluc dropped=%lluc "
 	       "suppressed=%lluc errors=%lluc\n",

@@ -232,7 +232,7 @@ static void version_doubt(struct status *status)
 {
 	const char *made = status->generation ? status->generation->version : GATE25_VERSION;
 
-	if (strncmp(made, GATE25_VERSION, sizeof(status->generation->version) - 1))
+	if (strncmp(made, GATE25_VERSION, sizeof(status->generation->version) - 1) != 0)
 		doubt(status, SEVERITY_NOTE,
 		      "what is in force was made by gate25 %s, this is %s: restart the agent, or "
 		      "gate25 reload",

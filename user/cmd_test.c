@@ -146,7 +146,7 @@ static int others_say(struct asker *asker, const struct answer *answer, char *te
 		error = ask_verdict(asker, &answer->source, slot, &other);
 		if (error)
 			return error;
-		if (strcmp(answer_word(answer), answer_word(&other)))
+		if (strcmp(answer_word(answer), answer_word(&other)) != 0)
 			used += snprintf(text + used, room - used, "; %s: %s", other.service_name,
 					 answer_word(&other));
 	}
@@ -199,7 +199,7 @@ static int question_ask(const struct question *question, struct asker *asker, in
 		error = ask_address(asker, &question->addresses[i], slot, &answer);
 		if (!error)
 			error = answer_tell(question->cli, asker, &answer, others, results);
-		if (!error && strcmp(answer_word(&answer), "BLOCKED"))
+		if (!error && strcmp(answer_word(&answer), "BLOCKED") != 0)
 			all_blocked = false;
 	}
 	if (error)

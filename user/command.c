@@ -198,7 +198,7 @@ static void options_list(const struct cli_option *options, struct option out[CLI
 {
 	int count = 0;
 
-	for (; options[count].name && count < CLI_OPTIONS; count++)
+	for (; count < CLI_OPTIONS && options[count].name; count++)
 		out[count] = (struct option){
 			.name = options[count].name,
 			.has_arg = options[count].value ? required_argument : no_argument,

@@ -99,7 +99,7 @@ static void cell_format(const json_t *value, char text[static CELL_TEXT])
 	else if (value)
 		value_format(value, text, CELL_TEXT);
 	if (!text[0])
-		strcpy(text, "-");
+		snprintf(text, CELL_TEXT, "-");
 }
 
 static int row_add(struct libscols_table *table, const json_t *object, const struct column *columns,
@@ -158,7 +158,7 @@ const char *time_format(unsigned long long seconds_since_1970, char text[static 
 
 	if (seconds_since_1970 == GATE25_NEVER || !gmtime_r(&time, &parts) ||
 	    !strftime(text, 32, "%Y-%m-%dT%H:%M:%SZ", &parts))
-		strcpy(text, "never");
+		snprintf(text, 32, "never");
 	return text;
 }
 

@@ -21,17 +21,17 @@
 #include "user/dataplane.h"
 #include "user/overlay.h"
 
-static int fake_attachments(struct guard *guard, struct attachment out[GATE25_IFACES]);
-static int fake_view_open(const struct guard *guard, __u32 prog_id, struct view *out);
+static int fake_attachments(struct guard *asked, struct attachment out[GATE25_IFACES]);
+static int fake_view_open(const struct guard *asked, __u32 prog_id, struct view *out);
 static void fake_view_close(struct view *view);
-static int fake_overlay_get(const struct guard *guard, const struct prefix *prefix,
+static int fake_overlay_get(const struct guard *asked, const struct prefix *prefix,
 			    struct gate25_overlay_entry *out);
 
 #define guard_attachments fake_attachments
 #define view_open	  fake_view_open
 #define view_close	  fake_view_close
 #define overlay_get	  fake_overlay_get
-#include "user/ask.c"
+#include "user/ask.c" /* NOLINT(bugprone-suspicious-include): with these in the place of its own */
 
 #include "user/lists/parse.h"
 
@@ -600,7 +600,7 @@ static void test_lines(void **state)
 
 		case_prepare(i);
 		assert_int_equal(ask_address(asker, &source, cases[i].service, &answer), 0);
-		if (strcmp(answer_line(&answer, line), cases[i].want))
+		if (strcmp(answer_line(&answer, line), cases[i].want) != 0)
 			fail_msg("%s:\n  want %s\n   got %s", cases[i].name, cases[i].want, line);
 		/* the short question gives the same verdict */
 		assert_int_equal(ask_verdict(asker, &source, cases[i].service, &verdict), 0);

@@ -154,7 +154,7 @@ static void test_table(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		char *text = printed(as_table, json_loads(cases[i].input, 0, NULL));
 
-		if (strcmp(text, cases[i].want))
+		if (strcmp(text, cases[i].want) != 0)
 			fail_msg("%s: \"%s\"", cases[i].name, text);
 		free(text);
 	}
