@@ -645,6 +645,25 @@ static void test_two_interfaces(void **state)
 	guard_close(guard);
 }
 
+/* A service that only the other interface still guards keeps its slot until that one has followed. */
+static void test_two_interfaces_two_services(void **state)
+{
+	struct guard *guard = created();
+
+	(void)state;
+	assert_int_equal(stage_veth("mx1", "peer1"), 0);
+	services_set(&stage.config, "ab");
+	swapped(guard, "mx0", ATTACH_AUTO);
+	services_set(&stage.config, "ac");
+	swapped(guard, "mx1", ATTACH_AUTO);
+	assert_int_equal(guard_service_slot(guard, "b", false), 1);
+	assert_int_equal(guard_service_slot(guard, "c", false), 2);
+	swapped(guard, "mx0", ATTACH_AUTO);
+	assert_int_equal(guard_service_slot(guard, "b", false), -ENOENT);
+	assert_int_equal(guard_service_slot(guard, "c", false), 2);
+	guard_close(guard);
+}
+
 /* What was loaded for a guard that others unloaded meanwhile must not be put in force. */
 static void test_stale_instance(void **state)
 {
@@ -984,6 +1003,7 @@ int main(void)
 		TEST(test_names),
 		TEST(test_foreign_program),
 		TEST(test_two_interfaces),
+		TEST(test_two_interfaces_two_services),
 		TEST(test_stale_instance),
 		TEST(test_few_capabilities),
 		TEST(test_generation_describes),
