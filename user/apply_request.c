@@ -15,11 +15,12 @@
 #include "user/log.h"
 
 #define ANSWER_S 600 /* a reload may wait for slow sources */
+#define STATUS_S 3   /* what is answered at once, unless the agent hangs */
 
-static int socket_connect(const char *run_dir)
+static int socket_connect(const char *run_dir, int patience_s)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	struct timeval patience = { .tv_sec = ANSWER_S };
+	struct timeval patience = { .tv_sec = patience_s };
 	int length =
 		snprintf(address.sun_path, sizeof(address.sun_path), "%s/gate25d.sock", run_dir);
 	int fd, error;
@@ -47,10 +48,10 @@ static size_t socket_take(void *buffer, size_t size, void *context)
 
 int agent_request(const char *run_dir, const char *command, json_t **reply)
 {
-	int fd = socket_connect(run_dir), error = 0;
+	int fd = socket_connect(run_dir, strcmp(command, "status") == 0 ? STATUS_S : ANSWER_S);
 	json_error_t why;
 	char text[64];
-	int length;
+	int length, error = 0;
 
 	if (fd < 0)
 		return fd;
