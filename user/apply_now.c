@@ -103,7 +103,26 @@ static int begin(struct config *config, char *const *ifaces, size_t count,
 	return error;
 }
 
-static int put_in_force(const struct config *config, const struct state *state, struct guard *guard,
+/* While the sources were read, an operator may have paused, unloaded, or changed a policy: that holds. */
+static int look_again(const struct config *config, struct state **state, struct guard *guard,
+		      struct apply_report *report)
+{
+	struct state *fresh = NULL;
+	int error;
+
+	if (!guard_current(guard)) {
+		apply_say(report->errors, "the guard was unloaded or changed meanwhile; try again");
+		return -ESTALE;
+	}
+	error = state_read(config->state_dir, &fresh);
+	if (error)
+		return error;
+	state_free(*state);
+	*state = fresh;
+	return 0;
+}
+
+static int put_in_force(const struct config *config, struct state **state, struct guard *guard,
 			struct prepared *prepared, struct apply_report *report)
 {
 	int lock = lock_take(config, report), error, failed;
@@ -111,10 +130,12 @@ static int put_in_force(const struct config *config, const struct state *state, 
 
 	if (lock < 0)
 		return lock;
-	error = apply_sync_overlay(guard, config);
+	error = look_again(config, state, guard, report);
+	if (!error)
+		error = apply_sync_overlay(guard, config);
 	if (error && error != -ENOSPC)
 		goto out;
-	failed = apply_enforce(guard, config, state, prepared, report);
+	failed = apply_enforce(guard, config, *state, prepared, report);
 	if (guard->overlay_max != overlay_max || error)
 		error = apply_sync_overlay(guard, config);
 	if (failed)
@@ -143,7 +164,7 @@ int apply_now(const char *config_path, enum feed_how how, char *const *ifaces, s
 	if (!error)
 		error = apply_prepare(config, state, guard, how, NULL, NULL, report, &prepared);
 	if (!error)
-		error = put_in_force(config, state, guard, prepared, report);
+		error = put_in_force(config, &state, guard, prepared, report);
 	if (error && !json_array_size(report->errors))
 		apply_say(report->errors, "%s; the log line above says more", strerror(-error));
 	prepared_free(prepared);
