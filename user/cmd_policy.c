@@ -19,6 +19,8 @@
 #include "user/record.h"
 #include "user/state.h"
 
+#define PAUSE_LOCK_WAIT_S 3
+
 /* What such a command works on. */
 struct words {
 	struct cli *cli;
@@ -92,6 +94,20 @@ static int pause_set(struct words *words, const char *action, __u64 until_s)
 	return words_keep(words);
 }
 
+/*
+ * Whoever pauses is in need. If another gate25 hangs with the lock in its hand, or the state cannot be
+ * read, the word is set all the same: it is one store.
+ */
+static int pause_anyway(struct cli *cli, __u64 until_s)
+{
+	if (cli_guard(cli))
+		return EXIT_FAILED;
+	__atomic_store_n(&cli->guard->control->pause_until_ns, overlay_time_ns(until_s),
+			 __ATOMIC_RELAXED);
+	return cli_fail(cli, EXIT_FAILED,
+			"paused now, but it is not kept on disk: a reload or the agent may end it");
+}
+
 static int pause_until(struct cli *cli, const char *text, __u64 *until_s)
 {
 	unsigned long seconds = 0;
@@ -121,9 +137,12 @@ int pause_run(struct cli *cli, int argc, char **argv)
 		code = pause_until(cli, duration, &until_s);
 	if (code)
 		return code;
+	cli->lock_wait_s = PAUSE_LOCK_WAIT_S;
 	code = words_open(cli, &words);
 	if (!code)
 		code = pause_set(&words, "pause", until_s);
+	else if (code == EXIT_FAILED && !words.state)
+		code = pause_anyway(cli, until_s);
 	if (!code)
 		cli_say(cli, "paused %s%s: everything passes, and is counted as observed",
 			until_s == GATE25_NEVER ? "until gate25 resume" : "until ",

@@ -16,8 +16,6 @@
 
 #include "user/print.h"
 
-#define LOCK_WAIT_S 30 /* a generation of a million entries takes a few seconds */
-
 /* ---------------------------------------------------------------- messages */
 
 static bool misused;
@@ -168,7 +166,7 @@ int cli_lock(struct cli *cli)
 
 	if (code || cli->lock_fd >= 0)
 		return code;
-	fd = guard_lock(cli->config->run_dir, LOCK_WAIT_S);
+	fd = guard_lock(cli->config->run_dir, cli->lock_wait_s);
 	if (fd < 0)
 		return cli_exit_code(fd);
 	cli->lock_fd = fd;

@@ -15,6 +15,8 @@
 #include "user/config.h"
 #include "user/dataplane.h"
 
+#define CLI_LOCK_WAIT_S 15 /* nobody holds the lock while a source is read */
+
 enum exit_code {
 	EXIT_DONE = 0,
 	EXIT_FAILED = 1,
@@ -32,6 +34,7 @@ struct cli {
 	bool config_whole;	       /* false: only the paths in it are to be trusted */
 	struct guard *guard;	       /* opened at first use, by cli_guard() */
 	int lock_fd;		       /* -1, or held since cli_lock() */
+	unsigned int lock_wait_s;      /* how long cli_lock() waits for another gate25 */
 	struct config *former; /* what cli_config() replaced; others may still point into it */
 };
 

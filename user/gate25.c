@@ -145,7 +145,11 @@ static int options_read(struct cli *cli, int argc, char **argv, bool *want_help,
 
 int main(int argc, char **argv)
 {
-	struct cli cli = { .config_path = CONFIG_DEFAULT, .lock_fd = -1 };
+	struct cli cli = {
+		.config_path = CONFIG_DEFAULT,
+		.lock_fd = -1,
+		.lock_wait_s = CLI_LOCK_WAIT_S,
+	};
 	bool want_help = false, want_version = false;
 	static char *const version[] = { "version", NULL };
 
