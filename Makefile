@@ -104,7 +104,7 @@ $(BUILD)/%.bpf.o: %.bpf.c
 
 $(BUILD)/%.skel.h: $(BUILD)/%.bpf.o
 	$(call say,SKEL,$@)
-	$(Q)$(BPFTOOL) gen skeleton $< > $@
+	$(Q){ echo '/* NOLINTBEGIN */' && $(BPFTOOL) gen skeleton $< && echo '/* NOLINTEND */'; } > $@
 
 $(BUILD)/%.o: %.c
 	$(call say,CC,$@)

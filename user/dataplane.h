@@ -36,7 +36,7 @@ struct guard {
 	int overlay_fd, events_fd;
 	__u32 overlay_max; /* entries */
 	unsigned int cpus; /* possible ones: the counters' first dimension */
-	/* the implementation keeps further fields behind these */
+			   /* the implementation keeps further fields behind these */
 };
 
 /* Takes run_dir/lock (flock), waiting up to `wait_s` seconds; -EAGAIN, -EACCES. Returns an fd to close. */

@@ -17,7 +17,8 @@ int link_monitor_open(struct link_monitor **out);
 int link_monitor_fd(const struct link_monitor *monitor);
 /* Calls `each` for every event that is waiting. -ENOBUFS: events were lost, look at all interfaces. */
 int link_monitor_read(struct link_monitor *monitor,
-		      void (*each)(const char *iface, unsigned int ifindex, bool gone, void *context),
+		      void (*each)(const char *iface, unsigned int ifindex, bool gone,
+				   void *context),
 		      void *context);
 void link_monitor_close(struct link_monitor *monitor);
 

@@ -173,7 +173,7 @@ int map_create_filled(const struct map_shape *shape, __u32 max_entries, const vo
 	error = map_map(made, PROT_READ | PROT_WRITE, &mapping);
 	if (error)
 		goto out;
-	if (count)
+	if (count && mapping.memory)
 		memcpy(mapping.memory, elements, count * shape->value_size);
 	*fd = made;
 	made = -1;

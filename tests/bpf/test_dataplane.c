@@ -315,7 +315,7 @@ static void test_service_slots(void **state)
 		for (int s = 0; s < GATE25_SERVICES; s++)
 			owners[s] = guard->names->services[s][0] ? guard->names->services[s][0] :
 								   '-';
-		if (strcmp(owners, steps[i].owners))
+		if (strcmp(owners, steps[i].owners) != 0)
 			fail_msg("%s: %s, not %s", steps[i].name, owners, steps[i].owners);
 	}
 	guard_close(guard);

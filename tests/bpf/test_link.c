@@ -120,9 +120,10 @@ static int address_note(const struct gate25_source *address, void *context)
 {
 	char text[PREFIX_TEXT];
 	struct found *found = context;
+	size_t length = strlen(found->text);
 
 	address_format(address, text);
-	strcat(strcat(found->text, text), " ");
+	snprintf(found->text + length, sizeof(found->text) - length, "%s ", text);
 	return ++found->count == found->stop_at ? 42 : 0;
 }
 

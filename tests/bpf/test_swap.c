@@ -269,7 +269,7 @@ static void results_print(const struct swapper *swapper, const struct group_resu
 		       group_names[group], results[group].frames,
 		       results[group].frames - results[group].passed, results[group].passed,
 		       results[group].changes_most);
-	printf("# %u of %u swaps fell inside a burst of %d frames, the others between two\n",
+	printf("# %u of %d swaps fell inside a burst of %d frames, the others between two\n",
 	       results[ONLY_A].inside, SWAPS, TRAFFIC_BURST);
 	printf("# list hits: common %llu, only-a %llu, only-b %llu, watch (observed) %llu\n",
 	       hits[ID_COMMON], hits[ID_A], hits[ID_B], hits[ID_WATCH]);
