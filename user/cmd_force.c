@@ -9,15 +9,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
-
-bool force_pinned(const struct cli *cli)
-{
-	char path[512];
-
-	snprintf(path, sizeof(path), "%s/names", cli->config->pin_dir);
-	return access(path, F_OK) == 0 || (errno != ENOENT && errno != ENOTDIR);
-}
 
 /* ---------------------------------------------------------------- snapshot */
 
@@ -55,7 +46,7 @@ json_t *force_snapshot(struct cli *cli)
 	struct guard *guard = NULL;
 	json_t *out;
 
-	if (!force_pinned(cli) || guard_open(cli->config->pin_dir, &guard))
+	if (!cli_pinned(cli) || guard_open(cli->config->pin_dir, &guard))
 		return json_null();
 	out = guard_snapshot(guard);
 	guard_close(guard);
@@ -95,13 +86,20 @@ static int ask_agent(struct cli *cli, const char *request, struct apply_report *
 	return error;
 }
 
-static void report_print(const struct cli *cli, const struct apply_report *report)
+void force_say(const struct cli *cli, const struct apply_report *report)
 {
 	const json_t *fact;
 	size_t i;
 
 	json_array_foreach(report->changes, i, fact)
 		cli_say(cli, "%s", json_string_value(fact));
+}
+
+static void doubts_print(const struct apply_report *report)
+{
+	const json_t *fact;
+	size_t i;
+
 	json_array_foreach(report->warnings, i, fact)
 		cli_note("warning: %s", json_string_value(fact));
 	json_array_foreach(report->errors, i, fact)
@@ -115,7 +113,7 @@ int force_generation(struct cli *cli, const char *request, enum feed_how how, ch
 
 	if (error == -ENOENT || error == -ECONNREFUSED)
 		error = apply_now(cli->config_path, how, ifaces, count, report);
-	report_print(cli, report);
+	doubts_print(report);
 	return cli_exit_code(error);
 }
 

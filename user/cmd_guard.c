@@ -110,13 +110,11 @@ static int ifaces_mark(struct cli *cli, const struct ifaces *ifaces, bool unload
 
 /* ---------------------------------------------------------------- load */
 
-/* Nothing was ever read: the guard is in force and stops nobody. */
-static void empty_warn(const struct cli *cli, const json_t *after)
+/* A load reads no source: what was never read is empty, and stops or exempts nobody. */
+static void unread_warn(const struct cli *cli)
 {
-	const json_t *entries = json_object_get(after, "entries");
-
-	if (cli->config->lists_count && json_is_integer(entries) && !json_integer_value(entries))
-		cli_note("warning: no list holds anything yet; to read them: gate25 reload");
+	if (!feeds_cached(cli->config))
+		cli_note("warning: not all lists were read before; to read them: gate25 reload");
 }
 
 static int load_ifaces(struct cli *cli, const struct ifaces *chosen, int argc, char **argv)
@@ -127,11 +125,12 @@ static int load_ifaces(struct cli *cli, const struct ifaces *chosen, int argc, c
 
 	apply_report_init(&report);
 	code = force_generation(cli, "apply", FEED_CACHED, argv, argc, &report);
+	force_say(cli, &report);
 	after = force_snapshot(cli);
 	if (!code || !json_equal(before, after))
 		record_change(cli->config->state_dir, "load", targets, before, after);
 	if (!code)
-		empty_warn(cli, after);
+		unread_warn(cli);
 	else
 		cli_fail(cli, code, "failed; what was in force before stays so");
 	code = cli_results(cli, force_results(&report), code);
@@ -268,7 +267,7 @@ static int unload_run(struct cli *cli, int argc, char **argv)
 		return code;
 	if (cli->config_whole)
 		ifaces_of_config(&known, cli->config);
-	if (force_pinned(cli))
+	if (cli_pinned(cli))
 		error = guard_open(cli->config->pin_dir, &cli->guard);
 	if (!error)
 		ifaces_attached(&known, cli->guard);
@@ -277,7 +276,7 @@ static int unload_run(struct cli *cli, int argc, char **argv)
 		return code;
 	if (!error)
 		return unload_chosen(cli, &chosen);
-	if (error == -ENOENT && !force_pinned(cli))
+	if (error == -ENOENT && !cli_pinned(cli))
 		return unload_nothing(cli, &chosen);
 	return unload_unread(cli, &chosen, argc, error);
 }
@@ -296,13 +295,12 @@ static int reload_run(struct cli *cli, int argc, char **argv)
 		code = cli_paths(cli);
 	if (code)
 		return code;
-	if (!force_pinned(cli))
-		return cli_fail(cli, EXIT_NOT_LOADED,
-				"not loaded: nothing is pinned in %s; put it in force: gate25 load",
-				cli->config->pin_dir);
+	if (!cli_pinned(cli))
+		return cli_guard(cli);
 	before = force_snapshot(cli);
 	apply_report_init(&report);
 	code = force_generation(cli, "reload", FEED_CHANGED, NULL, 0, &report);
+	force_say(cli, &report);
 	after = force_snapshot(cli);
 	if (!code || !json_equal(before, after))
 		record_change(cli->config->state_dir, "reload", NULL, before, after);

@@ -16,17 +16,16 @@
 
 /* ---- cmd_force.c */
 
-/* Is something pinned, as far as we may see? Without a message, unlike cli_guard(). */
-bool force_pinned(const struct cli *cli);
-
 /*
  * Makes a new generation of the configuration: the agent does, and if none runs we do it ourselves.
  * `request` is the agent's command, `how` our own; `ifaces` narrows our own to some interfaces. The
- * caller does not hold the lock. Prints what changed (stdout, unless -j), warnings and errors. 0 or
- * the exit code.
+ * caller does not hold the lock. Prints warnings and errors. 0 or the exit code.
  */
 int force_generation(struct cli *cli, const char *request, enum feed_how how, char *const *ifaces,
 		     size_t count, struct apply_report *report);
+
+/* Prints what changed, unless -j. */
+void force_say(const struct cli *cli, const struct apply_report *report);
 
 /*
  * What is in force, for the record of changes: {"interfaces", "generation", "entries"}; null: not

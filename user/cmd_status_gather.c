@@ -12,7 +12,6 @@
 #include <time.h>
 
 #include "user/apply.h"
-#include "user/cmd_guard.h"
 #include "user/cmd_show.h"
 #include "user/overlay.h"
 
@@ -144,7 +143,7 @@ int status_gather(struct cli *cli, struct status *out)
 	clock_gettime(CLOCK_REALTIME, &wall);
 	out->now_s = wall.tv_sec;
 	out->now_ns = monotonic_ns();
-	if (!code && force_pinned(cli))
+	if (!code && cli_pinned(cli))
 		code = guard_gather(cli, out);
 	if (code)
 		return code;

@@ -150,12 +150,24 @@ int cli_paths(struct cli *cli)
 	return 0;
 }
 
+bool cli_pinned(const struct cli *cli)
+{
+	char path[512];
+
+	snprintf(path, sizeof(path), "%s/names", cli->config->pin_dir);
+	return access(path, F_OK) == 0 || (errno != ENOENT && errno != ENOTDIR);
+}
+
 int cli_guard(struct cli *cli)
 {
 	int code = cli_paths(cli), error;
 
 	if (code || cli->guard)
 		return code;
+	if (!cli_pinned(cli))
+		return cli_fail(cli, EXIT_NOT_LOADED,
+				"not loaded: nothing is pinned in %s; put it in force: gate25 load",
+				cli->config->pin_dir);
 	error = guard_open(cli->config->pin_dir, &cli->guard);
 	return error == -ENOENT ? EXIT_NOT_LOADED : cli_exit_code(error);
 }

@@ -60,6 +60,8 @@ extern const struct command commands_show[];	/* status test lists (feeds) log ve
 int cli_config(struct cli *cli);
 int cli_paths(struct cli *cli);
 int cli_guard(struct cli *cli);
+/* Is something pinned, as far as we may see? Without a message; the configuration has been read. */
+bool cli_pinned(const struct cli *cli);
 int cli_lock(struct cli *cli);
 void cli_unlock(struct cli *cli);
 void cli_close(struct cli *cli);

@@ -153,8 +153,8 @@ int main(int argc, char **argv)
 	bool want_help = false, want_version = false;
 	static char *const version[] = { "version", NULL };
 
-	setlocale(LC_CTYPE, ""); /* so that tables know the width of what is not ASCII */
-	log_init("gate25", LOG_NOTICE);
+	setlocale(LC_CTYPE, "");	 /* so that tables know the width of what is not ASCII */
+	log_init("gate25", LOG_WARNING); /* what went well, the commands say themselves */
 	record_command(argc, argv);
 	if (options_read(&cli, argc, argv, &want_help, &want_version)) {
 		usage(stderr);
