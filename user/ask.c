@@ -61,7 +61,7 @@ int ask_open(const struct config *paths, struct guard *guard, struct asker **out
 	}
 	if (error) {
 		if (error == -ENOENT)
-			log_notice("no interface is guarded; put the guard in force: gate25 load");
+			log_warning("no interface is guarded; put the guard in force: gate25 load");
 		else
 			log_error("cannot read the generation in force: %s", strerror(-error));
 		free(asker);

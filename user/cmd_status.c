@@ -64,11 +64,11 @@ static const char *headline(const struct status *status, char text[static HEADLI
 
 	text[0] = '\0';
 	if (!status->guard) {
-		say(text, "NOT LOADED: nothing is guarded");
+		say(text, "NOT LOADED: nothing is guarded; put it in force: gate25 load");
 	} else if (!status->generation) {
 		say(text, "NOT GUARDING: no interface is attached, all mail passes");
 	} else if (status->pause_until_s) {
-		say(text, "PAUSED until %s: everything passes; ",
+		say(text, "PAUSED until %s: everything passes (gate25 resume ends it); ",
 		    status->pause_until_s == GATE25_NEVER ?
 			    "resumed" :
 			    time_format(status->pause_until_s, time));
@@ -138,7 +138,7 @@ static void print_services(const struct status *status)
 	for (int slot = 0; slot < GATE25_SERVICES; slot++) {
 		if (!(generation->services >> slot & 1))
 			continue;
-		printf("service     %s (", status->guard->names->services[slot]);
+		printf("service     %s (port ", status->guard->names->services[slot]);
 		print_ports(generation, slot);
 		printf("): %s; default %s; sockets %s\n",
 		       service_observes(status, slot) ? "observe" : "enforce",
@@ -153,7 +153,7 @@ static void print_services(const struct status *status)
 static void print_list(const json_t *list)
 {
 	const json_t *hits = json_object_get(list, "hits");
-	char entries[64], number[32];
+	char entries[64], number[64];
 	bool allow = !strcmp(json_text(list, "kind"), "allow");
 	json_int_t count;
 
@@ -171,7 +171,7 @@ static void print_list(const json_t *list)
 	count += json_integer_value(json_object_get(list, "entries6"));
 	printf("; %s", count_format(count, "entry", "entries", entries));
 	if (json_is_integer(hits))
-		printf(", %s hits", number_format(json_integer_value(hits), number));
+		printf(", %s", count_format(json_integer_value(hits), "hit", "hits", number));
 	if (json_text(list, "last_success")[0])
 		printf(", read %s", json_text(list, "last_success"));
 	printf("\n");
@@ -233,9 +233,9 @@ static void print_details(const struct status *status)
 		print_services(status);
 		print_limits(status);
 	}
-	json_array_foreach(status->lists, i, object)
-		print_list(object);
 	if (status->guard) {
+		json_array_foreach(status->lists, i, object)
+			print_list(object);
 		print_overlay(status);
 		print_reasons(status);
 	}

@@ -82,22 +82,15 @@ static void interfaces_doubt(struct status *status)
 	}
 }
 
+/* What the headline says is not said again. */
 static void force_doubt(struct status *status)
 {
-	char time[32];
-
-	if (!status->guard) {
-		doubt(status, SEVERITY_CRITICAL,
-		      "not loaded: nothing is guarded; put it in force: gate25 load");
-		return;
-	}
-	if (!status->attached_count)
-		doubt(status, SEVERITY_CRITICAL, "no interface is guarded: all mail passes");
-	interfaces_doubt(status);
 	if (status->pause_until_s)
-		doubt(status, SEVERITY_WARNING,
-		      "paused until %s: everything passes; to end it: gate25 resume",
-		      time_format(status->pause_until_s, time));
+		status->worst = SEVERITY_WARNING;
+	if (!status->guard || !status->attached_count)
+		status->worst = SEVERITY_CRITICAL;
+	if (status->guard)
+		interfaces_doubt(status);
 }
 
 /*
@@ -118,9 +111,11 @@ static void default_doubt(struct status *status)
 		    !(generation->settings.allow_in_table >> slot & 1) &&
 		    control->manual_allow_until_ns[slot] <= status->now_ns)
 			doubt(status, SEVERITY_WARNING,
-			      "service %s: its default is not in force, since no allow entry is: "
-			      "nobody could send mail; add one: gate25 allow add",
-			      status->guard->names->services[slot]);
+			      "service %s: `default: %s` is not in force, since no allow entry is "
+			      "(it would "
+			      "stop all mail); add one: gate25 allow add",
+			      status->guard->names->services[slot],
+			      verdict_label(generation->settings.default_action[slot]));
 }
 
 static void overlay_doubt(struct status *status)
@@ -176,7 +171,7 @@ static void lists_doubt(struct status *status)
 	const json_t *object;
 	size_t i;
 
-	if (!status->cli->config_whole)
+	if (!status->cli->config_whole || !status->guard)
 		return;
 	json_array_foreach(status->lists, i, object) {
 		list = config_list_find(status->cli->config, json_text(object, "name"));

@@ -74,7 +74,9 @@ int cli_exit_code(int error)
 {
 	if (!error)
 		return EXIT_DONE;
-	return error == -EPERM || error == -EACCES ? EXIT_PERMISSION : EXIT_FAILED;
+	if (error == -EPERM || (error == -EACCES && geteuid() != 0))
+		return EXIT_PERMISSION;
+	return EXIT_FAILED;
 }
 
 int cli_results(const struct cli *cli, json_t *results, int code)

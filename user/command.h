@@ -91,7 +91,10 @@ bool cli_misused(void); /* has cli_fail() been called with EXIT_USAGE? */
 void cli_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* A line for people on stdout; nothing with -j. */
 void cli_say(const struct cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* The exit code for a -errno: -EPERM and -EACCES are EXIT_PERMISSION, the rest EXIT_FAILED. */
+/*
+ * The exit code for a -errno: -EPERM, and -EACCES of whoever is not root, are EXIT_PERMISSION. To root
+ * the kernel says -EACCES when its verifier refuses a program: that is EXIT_FAILED, like the rest.
+ */
 int cli_exit_code(int error);
 /*
  * With -j prints the results, else only drops them. Returns `code`, or EXIT_FAILED when that
