@@ -17,6 +17,11 @@
 #include "user/lists/parse.h"
 
 #define CONFIG_DEFAULT "/etc/gate25/gate25.yaml"
+#define CONFIG_STATE_DIR "/var/lib/gate25"
+#define CONFIG_RUN_DIR "/run/gate25"
+#define CONFIG_PIN_DIR "/sys/fs/bpf/gate25"
+#define CONFIG_LISTEN "127.0.0.1:9925"
+#define CONFIG_RATE_MOST 10000 /* a second: of limits and events */
 
 enum attach_mode { ATTACH_AUTO, ATTACH_NATIVE, ATTACH_GENERIC };
 
@@ -79,6 +84,8 @@ struct config {
 	unsigned int translated_count;
 	char *metrics_listen; /* "127.0.0.1:9925", "[::1]:9925", or "off" */
 	char *state_dir, *run_dir, *pin_dir;
+	char **files; /* what was read: the file itself, then what it includes */
+	size_t files_count;
 };
 
 /*
@@ -87,7 +94,14 @@ struct config {
  * … with a message written. *out is left alone on failure.
  */
 int config_read(const char *path, FILE *errors, struct config **out);
-void config_free(struct config *config);
+void config_free(struct config *config); /* NULL is fine */
+
+/*
+ * For whoever only needs state_dir, run_dir and pin_dir of a file that may be broken elsewhere: these where
+ * they could be read, else the defaults, and nothing is written. *faults (may be NULL) says whether
+ * config_read() would have failed. 0 or -ENOMEM: a file that is not there is no failure.
+ */
+int config_read_paths(const char *path, bool *faults, struct config **out);
 
 /* The list of that name, or NULL. The service's index, or -1. */
 const struct config_list *config_list_find(const struct config *config, const char *name);

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Contradictions and doubts of a configuration that only the whole can show.
+ */
+#include <string.h>
+
+#include "user/config_keys.h"
+
+static bool share_port(const struct config_service *a, const struct config_service *b, __u16 *port)
+{
+	for (unsigned int i = 0; i < a->ports_count; i++)
+		for (unsigned int j = 0; j < b->ports_count; j++)
+			if (a->ports[i] == b->ports[j]) {
+				*port = a->ports[i];
+				return true;
+			}
+	return false;
+}
+
+/* An own address beats "any", so only two of a kind contradict each other. */
+static bool share_address(const struct config_service *a, const struct config_service *b)
+{
+	if (!a->addresses_count || !b->addresses_count)
+		return !a->addresses_count && !b->addresses_count;
+	for (unsigned int i = 0; i < a->addresses_count; i++)
+		for (unsigned int j = 0; j < b->addresses_count; j++)
+			if (prefix_covers(&a->addresses[i], &b->addresses[j]) ||
+			    prefix_covers(&b->addresses[j], &a->addresses[i]))
+				return true;
+	return false;
+}
+
+static void check_services(struct build *build)
+{
+	const struct config *config = build->config;
+	__u16 port;
+
+	for (unsigned int i = 0; i < config->services_count; i++)
+		for (unsigned int j = 0; j < i; j++)
+			if (share_port(&config->services[i], &config->services[j], &port) &&
+			    share_address(&config->services[i], &config->services[j]))
+				reading_error(build->reading, build->service_places[i],
+					      "services '%s' and '%s' both guard port %u of the same "
+					      "address; give it to one of them",
+					      config->services[j].name, config->services[i].name, port);
+}
+
+static void check_names(struct build *build)
+{
+	const struct config *config = build->config;
+
+	for (size_t i = 0; i < config->lists_count; i++)
+		for (size_t j = 0; j < i; j++)
+			if (config->lists[i].name[0] &&
+			    !strcmp(config->lists[i].name, config->lists[j].name))
+				reading_error(build->reading, build->list_places[i],
+					      "list '%s' is there as block and as allow list; rename one",
+					      config->lists[i].name);
+}
+
+/* What all lists of a service can weigh together, and those that count fully. */
+static void check_weights(struct build *build)
+{
+	const struct config *config = build->config;
+	long all = 0, secure = 0;
+	bool any = false;
+
+	for (size_t i = 0; i < config->lists_count; i++) {
+		const struct config_list *list = &config->lists[i];
+
+		if (list->allow || list->weight <= 0)
+			continue;
+		any = true;
+		all += list->weight;
+		secure += list->insecure ? 0 : list->weight;
+	}
+	if (any && all < config->threshold)
+		reading_warning(build->reading, build->list_places[0],
+				"all lists together weigh %ld, the threshold is %d: no list can block",
+				all, config->threshold);
+	else if (any && !secure)
+		reading_warning(build->reading, build->list_places[0],
+				"all lists come over insecure transports, whose sum is capped below the "
+				"threshold: no list can block");
+}
+
+static void check_defaults(struct build *build)
+{
+	const struct config *config = build->config;
+	__u8 allowed = 0;
+
+	for (size_t i = 0; i < config->lists_count; i++)
+		allowed |= config->lists[i].allow ? config->lists[i].services : 0;
+	for (unsigned int i = 0; i < config->services_count; i++)
+		if (config->services[i].default_action != GATE25_PASS && !(allowed >> i & 1))
+			reading_warning(build->reading, build->service_places[i],
+					"service '%s' has default drop and no allow list: it passes "
+					"everything until `gate25 allow add` names somebody",
+					config->services[i].name);
+}
+
+void config_check(struct build *build)
+{
+	const struct place top = { 0, 0 };
+
+	check_services(build);
+	check_names(build);
+	check_weights(build);
+	check_defaults(build);
+	if (!build->config->interfaces_count && !build->reading->broken)
+		reading_warning(build->reading, top,
+				"no interface is guarded; write interfaces: [eth0]");
+}

@@ -1,0 +1,472 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Services, lists and limits of the configuration.
+ *
+ * In: their mappings. Out: the arrays in struct config; services are bits by index there.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "user/config_keys.h"
+
+/* ---------------------------------------------------------------- services */
+
+static void service_ports(struct build *build, const struct node *value, struct config_service *out)
+{
+	const struct node *const *items = (const struct node *const *)value->items;
+	size_t count = value->count;
+
+	if (value->kind == NODE_TEXT && *value->text) {
+		items = &value;
+		count = 1;
+	} else if (!value_kind(build->reading, value, NODE_SEQUENCE, "ports: [25]")) {
+		return;
+	}
+	for (size_t i = 0; i < count; i++) {
+		long port;
+
+		if (!value_number(build->reading, items[i], 1, 65535, &port))
+			continue;
+		if (build->ports_count == GATE25_PORTS) {
+			reading_error(build->reading, items[i]->place,
+				      "ports: more than %d over all services", GATE25_PORTS);
+			return;
+		}
+		build->ports_count++;
+		out->ports[out->ports_count++] = port;
+	}
+}
+
+static void service_name_read(struct build *build, const struct node *value, void *target)
+{
+	struct config_service *service = target;
+
+	if (value_name(build->reading, value, service->name) && !strcmp(service->name, "none"))
+		reading_error(build->reading, value->place,
+			      "name: 'none' stands for no service in metrics; choose another");
+}
+
+static void service_ports_read(struct build *build, const struct node *value, void *target)
+{
+	service_ports(build, value, target);
+}
+
+static void addresses_read(struct build *build, const struct node *value, void *target)
+{
+	struct config_service *service = target;
+	const struct config *config = build->config;
+
+	if (!value_kind(build->reading, value, NODE_SEQUENCE, "addresses: [any]"))
+		return;
+	for (size_t i = 0; i < value->count; i++) {
+		const struct node *item = value->items[i];
+
+		if (item->kind == NODE_TEXT && !strcmp(item->text, "any")) {
+			if (value->count > 1)
+				reading_error(build->reading, item->place,
+					      "addresses: 'any' stands alone; remove it or the others");
+			continue;
+		}
+		if (build->addresses_count == GATE25_ADDRESSES) {
+			reading_error(build->reading, item->place,
+				      "addresses: more than %d over all services", GATE25_ADDRESSES);
+			return;
+		}
+		if (value_prefix(build->reading, item, config->translated, config->translated_count,
+				 &service->addresses[service->addresses_count])) {
+			service->addresses_count++;
+			build->addresses_count++;
+		}
+	}
+}
+
+static void default_read(struct build *build, const struct node *value, void *target)
+{
+	action_read(build, value, &((struct config_service *)target)->default_action);
+}
+
+static void service_policy_read(struct build *build, const struct node *value, void *target)
+{
+	observe_read(build, value, &((struct config_service *)target)->observe);
+}
+
+static void forwarded_read(struct build *build, const struct node *value, void *target)
+{
+	static const struct word words[] = { { "auto", FORWARDED_AUTO, NULL },
+					     { "yes", FORWARDED_YES, NULL },
+					     { "no", FORWARDED_NO, NULL },
+					     { 0 } };
+	struct config_service *service = target;
+	int word;
+
+	if (value_word(build->reading, value, words, &word))
+		service->forwarded = word;
+}
+
+const struct key service_keys[] = {
+	{ "name", service_name_read, NULL, NULL },
+	{ "ports", service_ports_read, NULL, NULL },
+	{ "addresses", addresses_read, NULL, NULL },
+	{ "default", default_read, NULL, NULL },
+	{ "policy", service_policy_read, NULL, NULL },
+	{ "forwarded", forwarded_read, NULL, NULL },
+	{ "cookies", NULL, NULL, "remove it" },
+	{ 0 },
+};
+
+void services_read(struct build *build, const struct node *value, void *target)
+{
+	struct config *config = target;
+
+	if (!value_kind(build->reading, value, NODE_SEQUENCE,
+			"services: [{name: mx, ports: [25]}]"))
+		return;
+	for (size_t i = 0; i < value->count; i++) {
+		const struct node *item = value->items[i];
+		struct config_service *service = &config->services[config->services_count];
+
+		if (config->services_count == GATE25_SERVICES) {
+			reading_error(build->reading, item->place, "services: more than %d",
+				      GATE25_SERVICES);
+			return;
+		}
+		if (!value_kind(build->reading, item, NODE_MAPPING, "{name: mx, ports: [25]}"))
+			continue;
+		build->service_places[config->services_count++] = item->place;
+		keys_read(build, item, service_keys, "of a service", service);
+		if (!node_get(item, "name"))
+			reading_error(build->reading, item->place,
+				      "services: an item has no name; write {name: mx, ports: [25]}");
+		if (!node_get(item, "ports"))
+			reading_error(build->reading, item->place,
+				      "services: an item has no ports; write {name: mx, ports: [25]}");
+	}
+}
+
+void ports_read(struct build *build, const struct node *value, void *target)
+{
+	struct config *config = target;
+
+	if (node_get(build->root, "services")) {
+		reading_error(build->reading, value->key_place,
+			      "ports: and services: exclude each other; write services: [{name: mx, "
+			      "ports: [25]}] with each port in one of them");
+		return;
+	}
+	build->service_places[0] = value->place;
+	config->services_count = 1;
+	strcpy(config->services[0].name, "mx");
+	service_ports(build, value, &config->services[0]);
+}
+
+/* ---------------------------------------------------------------- lists */
+
+static void list_name_read(struct build *build, const struct node *value, void *target)
+{
+	value_name(build->reading, value, ((struct config_list *)target)->name);
+}
+
+static void list_file_read(struct build *build, const struct node *value, void *target)
+{
+	value_file(build->reading, value, &((struct config_list *)target)->file);
+}
+
+static void list_url_read(struct build *build, const struct node *value, void *target)
+{
+	value_url(build->reading, value, &((struct config_list *)target)->url);
+}
+
+static void entries_read(struct build *build, const struct node *value, void *target)
+{
+	struct config_list *list = target;
+	const struct config *config = build->config;
+
+	if (!value_kind(build->reading, value, NODE_SEQUENCE, "entries: [192.0.2.0/24]"))
+		return;
+	list->entries = calloc(value->count ? value->count : 1, sizeof(*list->entries));
+	if (!list->entries) {
+		build->reading->failure = -ENOMEM;
+		return;
+	}
+	for (size_t i = 0; i < value->count; i++)
+		list->entries_count += value_prefix(build->reading, value->items[i],
+						    config->translated, config->translated_count,
+						    &list->entries[list->entries_count]);
+}
+
+static void format_read(struct build *build, const struct node *value, void *target)
+{
+	static const char later[] = "this version reads plain and rbldnsd";
+	static const struct word words[] = { { "auto", LIST_AUTO, NULL },
+					     { "plain", LIST_PLAIN, NULL },
+					     { "rbldnsd", LIST_RBLDNSD, NULL },
+					     { "csv", 0, later },
+					     { "json", 0, later },
+					     { "drop", 0, later },
+					     { "dshield", 0, later },
+					     { "rpz", 0, later },
+					     { 0 } };
+	struct config_list *list = target;
+	int word;
+
+	if (value_word(build->reading, value, words, &word))
+		list->format = word;
+}
+
+static void weight_read(struct build *build, const struct node *value, void *target)
+{
+	struct config_list *list = target;
+	long number;
+
+	if (!value_number(build->reading, value, -100, 100, &number))
+		return;
+	if (!number)
+		reading_error(build->reading, value->place,
+			      "weight: 0 says nothing; for a list that only counts write policy: observe");
+	else
+		list->weight = number;
+}
+
+static void list_action_read(struct build *build, const struct node *value, void *target)
+{
+	action_read(build, value, &((struct config_list *)target)->action);
+}
+
+static void list_policy_read(struct build *build, const struct node *value, void *target)
+{
+	observe_read(build, value, &((struct config_list *)target)->observe);
+}
+
+static void list_services_read(struct build *build, const struct node *value, void *target)
+{
+	mask_read(build, value, &((struct config_list *)target)->services);
+}
+
+static void refresh_read(struct build *build, const struct node *value, void *target)
+{
+	value_duration(build->reading, value, 10, 30 * 86400,
+		       &((struct config_list *)target)->refresh_s);
+}
+
+static void insecure_read(struct build *build, const struct node *value, void *target)
+{
+	static const struct word words[] = { { "true", 1, NULL }, { "false", 0, NULL }, { 0 } };
+	int word;
+
+	if (value_word(build->reading, value, words, &word))
+		((struct config_list *)target)->insecure = word;
+}
+
+#define LIST_SOURCE_KEYS                                                                           \
+	{ "name", list_name_read, NULL, NULL }, { "file", list_file_read, NULL, NULL },            \
+		{ "url", list_url_read, NULL, NULL }, { "entries", entries_read, NULL, NULL },     \
+		{ "format", format_read, NULL, NULL }, { "services", list_services_read, NULL, NULL }, \
+		{ "refresh", refresh_read, NULL, NULL }, { "insecure", insecure_read, NULL, NULL }
+#define LIST_LATER_KEYS                                                                            \
+	{ "max_age", NULL, NULL, "remove it" }, { "codes", NULL, NULL, "remove it" },              \
+		{ "headers", NULL, NULL, "fetch the list yourself and name its file:" }
+
+const struct key list_keys[] = { LIST_SOURCE_KEYS,
+				 { "weight", weight_read, NULL, NULL },
+				 { "action", list_action_read, NULL, NULL },
+				 { "policy", list_policy_read, NULL, NULL },
+				 LIST_LATER_KEYS,
+				 { 0 } };
+
+static const char by_name_later[] = "write the addresses under entries:";
+const struct key allow_keys[] = {
+	LIST_SOURCE_KEYS,
+	{ "weight", NULL, NULL, "an allow list outweighs every block list; remove it" },
+	{ "action", NULL, NULL, "an allow list passes; remove it" },
+	{ "policy", NULL, NULL, "an allow list always holds; remove it" },
+	{ "spf", NULL, NULL, by_name_later },
+	{ "mx", NULL, NULL, by_name_later },
+	{ "host", NULL, NULL, by_name_later },
+	LIST_LATER_KEYS,
+	{ 0 },
+};
+
+/* Bits of the services that contain port 25. */
+static __u8 mail_services(const struct config *config)
+{
+	__u8 mask = 0;
+
+	for (unsigned int i = 0; i < config->services_count; i++)
+		for (unsigned int j = 0; j < config->services[i].ports_count; j++)
+			mask |= config->services[i].ports[j] == 25 ? 1 << i : 0;
+	return mask;
+}
+
+static void list_source_check(struct build *build, const struct node *item,
+			      const struct config_list *list)
+{
+	unsigned int sources = !!node_get(item, "file") + !!node_get(item, "url") +
+			       !!node_get(item, "entries");
+
+	if (!node_get(item, "name"))
+		reading_error(build->reading, item->place,
+			      "%s: an item has no name; write {name: NAME, file: PATH}", item->key);
+	if (sources != 1)
+		reading_error(build->reading, item->place,
+			      "%s '%s': needs one of file:, url: or entries:, not %u of them", item->key,
+			      list->name, sources);
+	if (list->url && !strncmp(list->url, "http:", 5) && !list->insecure)
+		reading_error(build->reading, item->place,
+			      "%s '%s': http without s can be forged on its way; use https, or say "
+			      "insecure: true",
+			      item->key, list->name);
+}
+
+static void list_read(struct build *build, const struct node *item, bool allow)
+{
+	struct config *config = build->config;
+	struct config_list *list = &config->lists[config->lists_count];
+
+	if (!value_kind(build->reading, item, NODE_MAPPING, "{name: NAME, file: PATH}"))
+		return;
+	if (config->lists_count == GATE25_LISTS) {
+		reading_error(build->reading, item->place, "%s: more than %d lists, block and allow",
+			      item->key, GATE25_LISTS);
+		return;
+	}
+	build->list_places[config->lists_count++] = item->place;
+	*list = (struct config_list){ .weight = allow ? 0 : 1, .action = GATE25_DROP, .allow = allow };
+	list->services = allow ? (1U << config->services_count) - 1 : mail_services(config);
+	list->config_file = build->reading->files[item->place.file].name;
+	list->config_line = item->place.line;
+	keys_read(build, item, allow ? allow_keys : list_keys,
+		  allow ? "of an allow list" : "of a list", list);
+	if (!list->refresh_s)
+		list->refresh_s = list->url ? 3600 : 60;
+	list_source_check(build, item, list);
+}
+
+static void all_lists_read(struct build *build, const struct node *value, bool allow)
+{
+	struct config *config = build->config;
+
+	if (!value_kind(build->reading, value, NODE_SEQUENCE,
+			allow ? "allow: [{name: own, entries: [192.0.2.0/24]}]" :
+				"lists: [{name: NAME, file: PATH}]"))
+		return;
+	if (!config->lists)
+		config->lists = calloc(GATE25_LISTS + 1, sizeof(*config->lists));
+	if (!build->list_places)
+		build->list_places = reading_alloc(build->reading,
+						   (GATE25_LISTS + 1) * sizeof(struct place));
+	if (!config->lists || !build->list_places) {
+		build->reading->failure = -ENOMEM;
+		return;
+	}
+	for (size_t i = 0; i < value->count; i++)
+		list_read(build, value->items[i], allow);
+}
+
+void lists_read(struct build *build, const struct node *value, void *target)
+{
+	(void)target;
+	all_lists_read(build, value, false);
+}
+
+void allow_read(struct build *build, const struct node *value, void *target)
+{
+	(void)target;
+	all_lists_read(build, value, true);
+}
+
+/* ---------------------------------------------------------------- limits */
+
+static void limit_rate_read(struct build *build, const struct node *value, void *target)
+{
+	value_rate(build->reading, value, &((struct config_limit *)target)->rate_per_s);
+}
+
+static void burst_read(struct build *build, const struct node *value, void *target)
+{
+	long number;
+
+	if (value_number(build->reading, value, 1, 1000000, &number))
+		((struct config_limit *)target)->burst = number;
+}
+
+static void limit_action_read(struct build *build, const struct node *value, void *target)
+{
+	action_read(build, value, &((struct config_limit *)target)->action);
+}
+
+static void limit_policy_read(struct build *build, const struct node *value, void *target)
+{
+	observe_read(build, value, &((struct config_limit *)target)->observe);
+}
+
+static void limit_services_read(struct build *build, const struct node *value, void *target)
+{
+	mask_read(build, value, &((struct config_limit *)target)->services);
+}
+
+const struct key limit_keys[] = {
+	{ "rate", limit_rate_read, NULL, NULL },     { "burst", burst_read, NULL, NULL },
+	{ "action", limit_action_read, NULL, NULL }, { "policy", limit_policy_read, NULL, NULL },
+	{ "services", limit_services_read, NULL, NULL }, { 0 },
+};
+
+/* The kernel's clock of a budget reaches 8 hours. */
+#define LIMIT_REACH_S (8 * 3600)
+
+static void limit_read(struct build *build, const struct node *value, struct config_limit *limit)
+{
+	const struct config *config = build->config;
+
+	if (!value_kind(build->reading, value, NODE_MAPPING, "{rate: 300/min, burst: 150}"))
+		return;
+	*limit = (struct config_limit){ .set = true, .action = GATE25_DROP };
+	limit->services = (1U << config->services_count) - 1;
+	keys_read(build, value, limit_keys, "of a limit", limit);
+	if (!node_get(value, "rate")) {
+		reading_error(build->reading, value->place, "%s: needs a rate; write rate: 300/min",
+			      value->key);
+		return;
+	}
+	if (!limit->burst)
+		limit->burst = limit->rate_per_s * 60 < 1 ? 1 : limit->rate_per_s * 60;
+	if (limit->rate_per_s > 0 && limit->burst / limit->rate_per_s > LIMIT_REACH_S)
+		reading_error(build->reading, value->place,
+			      "%s: a burst of %u takes more than 8 hours at this rate; lower it",
+			      value->key, limit->burst);
+}
+
+static void source_limit_read(struct build *build, const struct node *value, void *target)
+{
+	limit_read(build, value, &((struct config *)target)->limits[GATE25_SCOPE_SOURCE]);
+}
+
+static void network_limit_read(struct build *build, const struct node *value, void *target)
+{
+	limit_read(build, value, &((struct config *)target)->limits[GATE25_SCOPE_NETWORK]);
+}
+
+static void memory_read(struct build *build, const struct node *value, void *target)
+{
+	value_mebibytes(build->reading, value, &((struct config *)target)->sources_mb);
+}
+
+static const char limits_later[] = "this version has limits of source and network";
+const struct key limits_keys[] = {
+	{ "source", source_limit_read, limit_keys, NULL },
+	{ "network", network_limit_read, limit_keys, NULL },
+	{ "memory", memory_read, NULL, NULL },
+	{ "count", NULL, NULL, "this version counts SYNs; remove it" },
+	{ "service", NULL, NULL, limits_later },
+	{ "all", NULL, NULL, limits_later },
+	{ "open", NULL, NULL, limits_later },
+	{ "overrides", NULL, NULL, limits_later },
+	{ 0 },
+};
+
+void limits_read(struct build *build, const struct node *value, void *target)
+{
+	if (value_kind(build->reading, value, NODE_MAPPING,
+		       "limits: {source: {rate: 300/min, burst: 150}}"))
+		keys_read(build, value, limits_keys, "in limits", target);
+}
