@@ -47,6 +47,10 @@ struct compiled_table {
  */
 int table_compile(const struct compile_input *input, struct compiled_table **out);
 
+/* What the kernel finds: the class of a source in the lines of a table, compiled or mapped back from a map. */
+__u16 table_class(const void *lines, const struct gate25_table_layout *layout,
+		  const struct gate25_source *source);
+
 /* Frees it with all it holds; NULL is fine. */
 void compiled_table_free(struct compiled_table *table);
 

@@ -1,0 +1,317 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The IPv4 sections of the table.
+ *
+ * In: segments of the whole address space. Out: the first level, blocks, leaves and buckets of hosts.
+ *
+ * For each /16, and then for each /24 in it, the smaller of two shapes is taken: the class that most of it
+ * has, with the addresses that differ as hosts; or the next level below.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "user/lists/layout.h"
+
+#define FIRST_ENTRIES 65536
+#define BLOCK_BYTES   (TABLE_BLOCK_ENTRIES * sizeof(__u32))
+#define LEAF_BYTES    (TABLE_LEAF_ENTRIES * sizeof(__u16))
+#define HOST_BYTES    11 /* of a bucket, at its usual load */
+#define CLASSES	      65536
+#define USUAL_LOAD    62 /* percent: one bucket in twenty overflows */
+
+struct planning {
+	struct layout4 *plan;
+	const struct segment4 *segments;
+	size_t count;
+	__u32 *covered; /* by class: addresses of the part at hand; all 0 between */
+};
+
+/* A part of the address space, and the segments that lie in it. */
+struct part {
+	__u32 first, last;
+	size_t from, to; /* segments, both inclusive */
+};
+
+static __u32 segment_last(const struct planning *planning, size_t index)
+{
+	return index + 1 < planning->count ? planning->segments[index + 1].first - 1 : 0xffffffff;
+}
+
+static __u32 max4(__u32 a, __u32 b)
+{
+	return a > b ? a : b;
+}
+
+static __u32 min4(__u32 a, __u32 b)
+{
+	return a < b ? a : b;
+}
+
+/* The addresses of a segment that lie in a part: the first of them, and how many. */
+static __u32 overlap(const struct planning *planning, const struct part *part, size_t index,
+		     __u32 *first)
+{
+	*first = max4(planning->segments[index].first, part->first);
+	return min4(segment_last(planning, index), part->last) - *first + 1;
+}
+
+/* The class of most of a part's addresses; returns how many have another one. */
+static __u32 part_judge(struct planning *planning, const struct part *part, __u16 *class)
+{
+	__u32 most = 0, first, *covered;
+
+	for (size_t i = part->from; i <= part->to; i++) {
+		covered = &planning->covered[planning->segments[i].class];
+		*covered += overlap(planning, part, i, &first);
+		if (*covered > most) {
+			most = *covered;
+			*class = planning->segments[i].class;
+		}
+	}
+	for (size_t i = part->from; i <= part->to; i++)
+		planning->covered[planning->segments[i].class] = 0;
+	return part->last - part->first + 1 - most;
+}
+
+/* The part [first, last], whose first segment is not before `from`. */
+static struct part part_find(const struct planning *planning, __u32 first, __u32 last, size_t from)
+{
+	struct part part = { .first = first, .last = last };
+
+	while (segment_last(planning, from) < first)
+		from++;
+	part.from = part.to = from;
+	while (segment_last(planning, part.to) < last)
+		part.to++;
+	return part;
+}
+
+static struct part part_below(const struct planning *planning, const struct part *part,
+			      unsigned int index, size_t from)
+{
+	__u32 first = part->first + index * TABLE_LEAF_ENTRIES;
+
+	return part_find(planning, first, first + TABLE_LEAF_ENTRIES - 1, from);
+}
+
+/* Adds what differs from `class` as hosts. */
+static int hosts_add(struct planning *planning, const struct part *part, __u16 class)
+{
+	struct layout4 *plan = planning->plan;
+	__u32 first, count;
+
+	for (size_t i = part->from; i <= part->to; i++) {
+		if (planning->segments[i].class == class)
+			continue;
+		count = overlap(planning, part, i, &first);
+		for (__u32 j = 0; j < count; j++) {
+			if (array_grow(&plan->hosts, &plan->hosts_room, plan->hosts_count,
+				       sizeof(*plan->hosts)))
+				return -ENOMEM;
+			plan->hosts[plan->hosts_count++] = (struct host4){
+				.address = first + j,
+				.class = planning->segments[i].class,
+			};
+		}
+	}
+	return 0;
+}
+
+static int leaf_add(struct planning *planning, const struct part *part, __u32 *word)
+{
+	struct layout4 *plan = planning->plan;
+	__u32 first, count;
+	__u16 *leaf;
+
+	if (array_grow(&plan->leaves, &plan->leaves_room, plan->leaves_count, LEAF_BYTES))
+		return -ENOMEM;
+	leaf = plan->leaves + plan->leaves_count * TABLE_LEAF_ENTRIES;
+	*word = TABLE_DEEPER | plan->leaves_count++;
+	for (size_t i = part->from; i <= part->to; i++) {
+		count = overlap(planning, part, i, &first);
+		for (__u32 j = 0; j < count; j++)
+			leaf[(first + j) & (TABLE_LEAF_ENTRIES - 1)] = planning->segments[i].class;
+	}
+	return 0;
+}
+
+/* A /24 within a block. */
+static int block_entry(struct planning *planning, const struct part *part, __u32 *word)
+{
+	__u16 class = planning->segments[part->from].class;
+	__u32 differ = part->from == part->to ? 0 : part_judge(planning, part, &class);
+
+	*word = class;
+	if (!differ)
+		return 0;
+	if (differ * HOST_BYTES > LEAF_BYTES)
+		return leaf_add(planning, part, word);
+	*word |= TABLE_HOSTS;
+	return hosts_add(planning, part, class);
+}
+
+static int block_add(struct planning *planning, const struct part *part, __u32 *word)
+{
+	struct layout4 *plan = planning->plan;
+	size_t block = plan->blocks_count;
+	struct part below;
+	size_t from = part->from;
+	__u32 entry;
+	int error;
+
+	if (array_grow(&plan->blocks, &plan->blocks_room, block, BLOCK_BYTES))
+		return -ENOMEM;
+	plan->blocks_count++;
+	*word = TABLE_DEEPER | block;
+	for (unsigned int i = 0; i < TABLE_BLOCK_ENTRIES; i++) {
+		below = part_below(planning, part, i, from);
+		error = block_entry(planning, &below, &entry);
+		if (error)
+			return error;
+		plan->blocks[block * TABLE_BLOCK_ENTRIES + i] = entry;
+		from = below.to;
+	}
+	return 0;
+}
+
+/* What a block and all below it would take. */
+static size_t block_bytes(struct planning *planning, const struct part *part)
+{
+	size_t bytes = BLOCK_BYTES, from = part->from, hosts;
+	struct part below;
+	__u16 class;
+
+	for (unsigned int i = 0; i < TABLE_BLOCK_ENTRIES; i++) {
+		below = part_below(planning, part, i, from);
+		from = below.to;
+		if (below.from == below.to)
+			continue;
+		hosts = part_judge(planning, &below, &class) * HOST_BYTES;
+		bytes += hosts < LEAF_BYTES ? hosts : LEAF_BYTES;
+	}
+	return bytes;
+}
+
+/* A /16. */
+static int first_entry(struct planning *planning, const struct part *part, __u32 *word)
+{
+	__u16 class = planning->segments[part->from].class;
+	size_t differ;
+
+	if (part->from == part->to) {
+		*word = class;
+		return 0;
+	}
+	differ = part_judge(planning, part, &class);
+	if (differ && differ * HOST_BYTES >= BLOCK_BYTES &&
+	    differ * HOST_BYTES > block_bytes(planning, part))
+		return block_add(planning, part, word);
+	*word = class;
+	if (!differ)
+		return 0;
+	*word |= TABLE_HOSTS;
+	return hosts_add(planning, part, class);
+}
+
+int layout4_plan(struct layout4 *plan, const struct segment4 *segments, size_t count,
+		 unsigned int load)
+{
+	struct planning planning = { .plan = plan, .segments = segments, .count = count };
+	struct part part;
+	size_t from = 0;
+	int error = -ENOMEM;
+
+	memset(plan, 0, sizeof(*plan));
+	plan->buckets.slots = TABLE_HOSTS4;
+	plan->buckets.next_at = offsetof(struct table_hosts4, next);
+	if (count == 1 && !segments[0].class)
+		return 0;
+	plan->first = calloc(FIRST_ENTRIES, sizeof(*plan->first));
+	planning.covered = calloc(CLASSES, sizeof(*planning.covered));
+	if (!plan->first || !planning.covered)
+		goto out;
+	error = 0;
+	for (__u32 i = 0; i < FIRST_ENTRIES && !error; i++) {
+		part = part_find(&planning, i << 16, i << 16 | 0xffff, from);
+		from = part.to;
+		error = first_entry(&planning, &part, &plan->first[i]);
+	}
+	if (!error)
+		error = buckets_size(&plan->buckets, plan->hosts_count, USUAL_LOAD * load / 100);
+out:
+	free(planning.covered);
+	return error;
+}
+
+int layout4_place(struct layout4 *plan, __u32 seed)
+{
+	for (size_t i = 0; i < plan->hosts_count; i++)
+		plan->buckets.places[i] =
+			table_bucket4(plan->hosts[i].address, seed, plan->buckets.buckets);
+	return buckets_assign(&plan->buckets);
+}
+
+__u32 layout4_reserve(const struct layout4 *plan, struct gate25_table_layout *layout, __u32 line)
+{
+	if (!plan->first)
+		return line;
+	layout->has_v4 = 1;
+	layout->v4_first = line;
+	line += FIRST_ENTRIES * sizeof(__u32) / TABLE_LINE_BYTES;
+	layout->v4_blocks = line;
+	line += plan->blocks_count * BLOCK_BYTES / TABLE_LINE_BYTES;
+	layout->v4_leaves = line;
+	line += plan->leaves_count * LEAF_BYTES / TABLE_LINE_BYTES;
+	layout->v4_hosts = line;
+	layout->v4_hosts_buckets = plan->buckets.buckets;
+	return line + buckets_lines(&plan->buckets);
+}
+
+static void hosts_fill(const struct layout4 *plan, struct table_hosts4 *buckets)
+{
+	__u32 place;
+
+	if (!plan->hosts_count)
+		return;
+	for (__u32 i = 0; i < buckets_lines(&plan->buckets); i++) {
+		for (int j = 0; j < TABLE_HOSTS4; j++) { /* free slots repeat an entry */
+			buckets[i].addresses[j] = plan->hosts[0].address;
+			buckets[i].classes[j] = plan->hosts[0].class;
+		}
+	}
+	for (size_t i = 0; i < plan->hosts_count; i++) {
+		place = plan->buckets.places[i];
+		buckets[place / TABLE_HOSTS4].addresses[place % TABLE_HOSTS4] =
+			plan->hosts[i].address;
+		buckets[place / TABLE_HOSTS4].classes[place % TABLE_HOSTS4] = plan->hosts[i].class;
+	}
+	buckets_link(&plan->buckets, buckets);
+}
+
+void layout4_fill(const struct layout4 *plan, const struct gate25_table_layout *layout, void *lines)
+{
+	char *bytes = lines;
+
+	if (!plan->first)
+		return;
+	memcpy(bytes + (size_t)layout->v4_first * TABLE_LINE_BYTES, plan->first,
+	       FIRST_ENTRIES * sizeof(__u32));
+	if (plan->blocks_count)
+		memcpy(bytes + (size_t)layout->v4_blocks * TABLE_LINE_BYTES, plan->blocks,
+		       plan->blocks_count * BLOCK_BYTES);
+	if (plan->leaves_count)
+		memcpy(bytes + (size_t)layout->v4_leaves * TABLE_LINE_BYTES, plan->leaves,
+		       plan->leaves_count * LEAF_BYTES);
+	hosts_fill(plan, (void *)(bytes + (size_t)layout->v4_hosts * TABLE_LINE_BYTES));
+}
+
+void layout4_release(struct layout4 *plan)
+{
+	free(plan->first);
+	free(plan->blocks);
+	free(plan->leaves);
+	free(plan->hosts);
+	buckets_release(&plan->buckets);
+	memset(plan, 0, sizeof(*plan));
+}
