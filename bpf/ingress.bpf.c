@@ -151,7 +151,7 @@ static __always_inline int conclude(const struct visit *visit, __u8 reason, __u8
 /* ------------------------------------------------------------------ overlay */
 
 struct overlay_walk {
-	const struct gate25_source *source;
+	struct gate25_source source;
 	struct overlay_findings found;
 	__u64 bits; /* lengths in use that are still to be asked */
 	__u64 now_ns;
@@ -165,26 +165,25 @@ static __always_inline __u64 mask_upper(__u32 length)
 	return length ? ~0ULL << ((64 - length) & 63) : 0;
 }
 
-/* The number of the highest bit set. By hand: for BPF the compiler has no expansion of the builtin that ends. */
+/*
+ * The number of the highest bit set. Arithmetic, since each branch would double what the verifier follows; by hand, since
+ * the compiler's own expansion of the builtin does not end for BPF.
+ */
 static __always_inline __u32 highest_bit(__u64 bits)
 {
-	__u32 top = 0;
-
 #pragma GCC unroll 6
-	for (int shift = 32; shift; shift >>= 1) {
-		__u32 step = (bits >> shift ? 1 : 0) * shift;
-
-		SOURCE_OPAQUE(step);
-		bits >>= step;
-		top += step;
-	}
-	return top & 63;
+	for (int shift = 1; shift < 64; shift *= 2)
+		bits |= bits >> shift;
+	bits -= bits >> 1 & 0x5555555555555555ULL;
+	bits = (bits & 0x3333333333333333ULL) + (bits >> 2 & 0x3333333333333333ULL);
+	bits = (bits + (bits >> 4)) & 0x0f0f0f0f0f0f0f0fULL;
+	return ((bits * 0x0101010101010101ULL >> 56) - 1) & 63;
 }
 
 static long overlay_step(__u32 index __attribute__((unused)), void *context)
 {
 	struct overlay_walk *walk = context;
-	struct gate25_overlay_key key = { .family = walk->source->family };
+	struct gate25_overlay_key key = { .family = walk->source.family };
 	struct gate25_overlay_entry *entry;
 	__u32 top, length;
 
@@ -195,10 +194,10 @@ static long overlay_step(__u32 index __attribute__((unused)), void *context)
 	length = walk->base + top;
 	key.length = length;
 	if (key.family == 4) {
-		key.lo = walk->source->lo & mask_upper(length + 32);
+		key.lo = walk->source.lo & mask_upper(length + 32);
 	} else {
-		key.hi = walk->source->hi & mask_upper(length < 64 ? length : 64);
-		key.lo = walk->source->lo & mask_upper(length > 64 ? length - 64 : 0);
+		key.hi = walk->source.hi & mask_upper(length < 64 ? length : 64);
+		key.lo = walk->source.lo & mask_upper(length > 64 ? length - 64 : 0);
 	}
 	entry = bpf_map_lookup_elem(&overlay, &key);
 	if (entry)
@@ -206,26 +205,33 @@ static long overlay_step(__u32 index __attribute__((unused)), void *context)
 	return 0;
 }
 
-static __always_inline void overlay_find(const struct visit *visit, const struct gate25_control *control,
-					 struct overlay_findings *found)
+/* A function of its own for the verifier, as limit_admit(). */
+__noinline int overlay_find(const struct visit *visit, struct overlay_findings *found)
 {
-	struct overlay_walk walk = { .source = &visit->source, .now_ns = visit->now_ns,
-				     .service_bit = 1 << (visit->service & 7) };
+	struct gate25_control *words;
+	struct overlay_walk walk = {};
+	__u32 zero = 0;
 
-	if (visit->source.family == 4) {
-		walk.bits = control->overlay_lengths4;
+	words = bpf_map_lookup_elem(&control, &zero);
+	if (!visit || !found || !words)
+		return 0;
+	walk.source = visit->source;
+	walk.now_ns = visit->now_ns;
+	walk.service_bit = 1 << (visit->service & 7);
+	if (walk.source.family == 4) {
+		walk.bits = words->overlay_lengths4;
 		if (walk.bits)
 			bpf_loop(33, overlay_step, &walk, 0);
 	} else {
-#pragma GCC unroll 3
 		for (int word = 2; word >= 0; word--) { /* from the longest to the shortest */
-			walk.bits = control->overlay_lengths6[word];
+			walk.bits = words->overlay_lengths6[word];
 			walk.base = word * 64;
 			if (walk.bits)
 				bpf_loop(64, overlay_step, &walk, 0);
 		}
 	}
 	*found = walk.found;
+	return 0;
 }
 
 /* ------------------------------------------------------------------ limits */
@@ -411,7 +417,7 @@ __noinline int visit_judge(struct xdp_md *ctx, struct visit *visit)
 			 (words->observe_services >> (visit->service & 7) & 1);
 	facts.observe = visit->observe;
 	if (overlaid)
-		overlay_find(visit, words, &facts.overlay);
+		overlay_find(visit, &facts.overlay);
 	ask_table(visit, &facts);
 	ask_default(visit, words, &facts);
 	return visit->syn ? judge_syn(visit, &facts) : judge_segment(ctx, visit, words, &facts);
@@ -426,33 +432,39 @@ static __always_inline __u32 lowest_slot(__u32 mask)
 	return !!(mask & 0xaa) | !!(mask & 0xcc) << 1 | !!(mask & 0xf0) << 2;
 }
 
-/* The slot of the service that guards this port and address; GATE25_NO_SERVICE. An own address beats any. */
-static __always_inline __u32 find_service(const struct packet *packet)
+/* Bits of the services that name this address as their own. Arithmetic: a branch for each would be too much to verify. */
+static __always_inline __u32 own_services(const struct gate25_source *address)
 {
-	__u32 mask = port_services[packet->destination_port], own = 0;
+	__u64 own = 0;
 
-	if (!mask)
-		return GATE25_NO_SERVICE;
 	for (__u32 i = 0; i < GATE25_ADDRESSES; i++) {
-		const volatile struct gate25_service_address *address;
-		__u32 length;
+		const volatile struct gate25_service_address *entry = &settings.addresses[i];
+		__u32 length = entry->length;
+		__u64 differs = entry->address.family ^ address->family;
 
 		if (i >= settings.addresses_count)
 			break;
-		address = &settings.addresses[i];
-		length = address->length;
-		if (address->address.family != packet->destination.family)
-			continue;
-		if (address->address.family == 4 ?
-			    ((packet->destination.lo ^ address->address.lo) & mask_upper(length + 32)) :
-			    (((packet->destination.hi ^ address->address.hi) &
-			      mask_upper(length < 64 ? length : 64)) |
-			     ((packet->destination.lo ^ address->address.lo) &
-			      mask_upper(length > 64 ? length - 64 : 0))))
-			continue;
-		own |= address->services;
+		if (entry->address.family == 4) {
+			differs |= (entry->address.lo ^ address->lo) & mask_upper(length + 32);
+		} else {
+			differs |= (entry->address.hi ^ address->hi) &
+				   mask_upper(length < 64 ? length : 64);
+			differs |= (entry->address.lo ^ address->lo) &
+				   mask_upper(length > 64 ? length - 64 : 0);
+		}
+		own |= table_zero(differs) * entry->services;
 	}
-	own &= mask;
+	return own;
+}
+
+/* The slot of the service that guards this port and address; GATE25_NO_SERVICE. An own address beats any. */
+__noinline int service_find(const struct gate25_source *destination, __u32 port)
+{
+	__u32 mask = port_services[port & 0xffff], own;
+
+	if (!mask || !destination)
+		return GATE25_NO_SERVICE;
+	own = mask & own_services(destination);
 	mask = own ? own : mask & settings.any_address;
 	return mask ? lowest_slot(mask) : GATE25_NO_SERVICE;
 }
@@ -505,8 +517,10 @@ int ingress(struct xdp_md *ctx)
 	if (kind == PACKET_OTHER)
 		return XDP_PASS;
 	if (kind == PACKET_TCP) {
-		visit.service = find_service(&visit.packet);
-		if (visit.service == GATE25_NO_SERVICE)
+		if (!port_services[visit.packet.destination_port])
+			return XDP_PASS; /* most of a machine's TCP */
+		visit.service = service_find(&visit.packet.destination, visit.packet.destination_port);
+		if (visit.service >= GATE25_NO_SERVICE)
 			return XDP_PASS;
 	}
 	words = bpf_map_lookup_elem(&control, &zero);

@@ -160,43 +160,62 @@ PACKET_INLINE enum packet_kind packet_ipv4(struct cursor *cursor, struct packet 
 	return packet_ports(cursor, start + total, !!(fragment & 0x2000), out);
 }
 
-/* What an extension header is to the walk. */
-PACKET_INLINE __u8 packet_is_extension(__u8 type)
+/* As in table.h: arithmetic that stays arithmetic, so that the verifier sees one path and not one for each value. */
+#define PACKET_OPAQUE(value) __asm__("" : "+r"(value))
+
+PACKET_INLINE __u64 packet_is(__u8 type, __u8 wanted)
 {
-	return type == IPPROTO_HOPOPTS || type == IPPROTO_ROUTING || type == IPPROTO_DSTOPTS ||
-	       type == IPPROTO_AH || type == IPPROTO_FRAGMENT || type == IPPROTO_MH ||
-	       type == 139 /* HIP */ || type == 140 /* shim6 */;
+	__u64 differs = (__u64)(type ^ wanted) - 1;
+
+	differs >>= 63;
+	PACKET_OPAQUE(differs);
+	return differs;
+}
+
+/* The extension headers that the walk follows (RFC 8200, 4302, 6275, 7401, 5533). */
+#define PACKET_EXTENSIONS_0                                                                        \
+	(1ULL << IPPROTO_HOPOPTS | 1ULL << IPPROTO_ROUTING | 1ULL << IPPROTO_FRAGMENT |            \
+	 1ULL << IPPROTO_AH | 1ULL << IPPROTO_DSTOPTS)
+#define PACKET_EXTENSIONS_128 (1ULL << (IPPROTO_MH - 128) | 1ULL << (139 - 128) | 1ULL << (140 - 128))
+
+PACKET_INLINE __u64 packet_is_extension(__u8 type)
+{
+	__u64 low = PACKET_EXTENSIONS_0 >> (type & 63) & packet_is(type >> 6, 0);
+	__u64 high = PACKET_EXTENSIONS_128 >> (type & 63) & packet_is(type >> 6, 2);
+	__u64 known = (low | high) & 1;
+
+	PACKET_OPAQUE(known);
+	return known;
 }
 
 /* Where the walk stands. */
 struct packet_walk {
-	__u8 next;  /* type of the header at the cursor */
-	__u8 first; /* it is the first of several fragments */
-	__u8 later; /* 1: a later fragment, 2: one at offset 1 */
+	__u64 next;     /* type of the header at the cursor */
+	__u64 fragment; /* offset (in units of 8, above 3 bits) and the flag "more" of a fragment header, else 0 */
 };
 
 /* Steps over one extension header; 0 if the frame ends within. */
 PACKET_INLINE int packet_step(struct cursor *cursor, struct packet_walk *walk)
 {
 	const __u8 *header = cursor_take(cursor, 8);
-	__u32 more;
+	__u64 fragment = packet_is(walk->next, IPPROTO_FRAGMENT), ah = packet_is(walk->next, IPPROTO_AH);
+	__u64 more;
 
 	if (!header)
 		return 0;
-	if (walk->next == IPPROTO_FRAGMENT) {
-		__u16 bits = header[2] << 8 | header[3];
-
-		if (bits & 0xfff8)
-			walk->later = bits >> 3 == 1 ? 2 : 1;
-		walk->first = bits & 1;
-		more = 0;
-	} else if (walk->next == IPPROTO_AH) {
-		more = header[1] * 4; /* in words, less 2: RFC 4302 2.2 */
-	} else {
-		more = header[1] * 8;
-	}
+	/* units of 8 bytes behind the first 8; AH counts words (RFC 4302 2.2), a fragment header has no length */
+	more = ((__u64)header[1] << (3 - ah)) * (1 - fragment) & 0x7ff;
+	walk->fragment |= ((__u64)header[2] << 8 | (header[3] & 0xf9)) * fragment;
 	walk->next = header[0];
-	return !more || cursor_take(cursor, more);
+	return !!cursor_take(cursor, more);
+}
+
+/* A later fragment: what follows it is known only where no further extension header does. */
+PACKET_INLINE enum packet_kind packet_later(const struct packet_walk *walk)
+{
+	if (walk->next != IPPROTO_TCP)
+		return packet_is_extension(walk->next) ? PACKET_FRAGMENT : PACKET_OTHER;
+	return walk->fragment >> 3 == 1 ? PACKET_MALFORMED : PACKET_FRAGMENT;
 }
 
 PACKET_INLINE enum packet_kind packet_ipv6(struct cursor *cursor, struct packet *out)
@@ -218,16 +237,12 @@ PACKET_INLINE enum packet_kind packet_ipv6(struct cursor *cursor, struct packet 
 	for (int i = 0; i < PACKET_EXTENSIONS && packet_is_extension(walk.next); i++) {
 		if (!packet_step(cursor, &walk))
 			return PACKET_OTHER; /* cut short within an option: no port, and no kernel takes it */
-		if (!walk.later)
-			continue;
-		if (walk.next != IPPROTO_TCP && !packet_is_extension(walk.next))
-			return PACKET_OTHER;
-		return walk.later == 2 && walk.next == IPPROTO_TCP ? PACKET_MALFORMED :
-								     PACKET_FRAGMENT;
+		if (walk.fragment > 7)
+			return packet_later(&walk);
 	}
 	if (packet_is_extension(walk.next))
 		return PACKET_HEADERS;
-	return walk.next == IPPROTO_TCP ? packet_ports(cursor, end, walk.first, out) :
+	return walk.next == IPPROTO_TCP ? packet_ports(cursor, end, walk.fragment & 1, out) :
 					  PACKET_OTHER;
 }
 

@@ -98,20 +98,30 @@ static inline __u64 source_hash(const __u64 key[2], const struct gate25_source *
 	return source_siphash(key, word, source->family | scope << 8 | observe << 16);
 }
 
+/* 0 if it is 0, else 1; no branch. */
+static inline __u64 source_differs(__u64 bits)
+{
+	bits = (bits | -bits) >> 63;
+	SOURCE_OPAQUE(bits);
+	return bits;
+}
+
 /* A source that carries an IPv4 address in an IPv6 one is that IPv4 address. */
 static inline void source_normalise(struct gate25_source *source,
 				    const volatile struct gate25_settings *settings)
 {
-	__u64 upper = source->lo & ~0xffffffffULL, carries;
+	__u64 upper = source->lo & ~0xffffffffULL;
+	__u64 plain = source_differs(source->hi | (upper ^ 0xffffULL << 32)); /* ::ffff:0:0/96 */
 
 	if (source->family != 6)
 		return;
-	carries = source->hi == 0 && upper == 0xffffULL << 32; /* ::ffff:0:0/96 */
-	for (__u32 i = 0; i < GATE25_TRANSLATED; i++)
-		carries |= i < settings->translated_count &&
-			   source->hi == settings->translated[i][0] &&
-			   upper == settings->translated[i][1];
-	if (!carries)
+	for (__u32 i = 0; i < GATE25_TRANSLATED; i++) {
+		if (i >= settings->translated_count)
+			break;
+		plain &= source_differs((source->hi ^ settings->translated[i][0]) |
+					(upper ^ settings->translated[i][1]));
+	}
+	if (plain)
 		return;
 	source->hi = 0;
 	source->lo &= 0xffffffff;

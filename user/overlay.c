@@ -575,33 +575,28 @@ static int slot_clear(struct guard *guard, const struct prefix *prefix, enum gat
 	return error || live ? error : -ENOENT;
 }
 
-int overlay_clear_slot(struct guard *guard, const struct prefix *prefix, enum gate25_slot slot)
+int overlay_clear_slots(struct guard *guard, const struct prefix *prefixes, size_t count,
+			enum gate25_slot slot)
 {
-	int error = slot_clear(guard, prefix, slot);
+	int error = 0, cleared = 0;
 
-	if (error == -ENOENT)
-		return error;
-	if (!error)
-		error = lengths_settle(guard);
-	return error ? overlay_failed(guard, error) : 0;
-}
-
-int overlay_clear_inside(struct guard *guard, const struct prefix *outer, enum gate25_slot slot)
-{
-	struct found_keys keys = { 0 };
-	int error = overlay_each(guard, keys_note, &keys), count = 0;
-
-	for (size_t i = 0; !error && i < keys.count; i++) {
-		if (!prefix_covers(outer, &keys.at[i]))
-			continue;
-		error = slot_clear(guard, &keys.at[i], slot);
+	for (size_t i = 0; !error && i < count; i++) {
+		error = slot_clear(guard, &prefixes[i], slot);
 		if (!error)
-			count++;
+			cleared++;
 		else if (error == -ENOENT)
 			error = 0;
 	}
-	free(keys.at);
-	if (!error && count)
+	if (!error && cleared)
 		error = lengths_settle(guard);
-	return error ? overlay_failed(guard, error) : count;
+	return error ? overlay_failed(guard, error) : cleared;
+}
+
+int overlay_clear_slot(struct guard *guard, const struct prefix *prefix, enum gate25_slot slot)
+{
+	int cleared = overlay_clear_slots(guard, prefix, 1, slot);
+
+	if (cleared < 0)
+		return cleared;
+	return cleared ? 0 : -ENOENT;
 }

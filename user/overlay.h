@@ -91,10 +91,11 @@ int overlay_get(const struct guard *guard, const struct prefix *prefix,
 
 /*
  * Drops one slot of a key (an automatic ban, say); the key goes with its last live slot. -ENOENT: there was no live
- * one. overlay_clear_inside(): of all keys that `outer` covers; returns how many, or -errno.
+ * one. overlay_clear_slots(): of many keys; returns how many were live, or -errno.
  */
 int overlay_clear_slot(struct guard *guard, const struct prefix *prefix, enum gate25_slot slot);
-int overlay_clear_inside(struct guard *guard, const struct prefix *outer, enum gate25_slot slot);
+int overlay_clear_slots(struct guard *guard, const struct prefix *prefixes, size_t count,
+			enum gate25_slot slot);
 
 struct gate25_overlay_key overlay_key(const struct prefix *prefix);
 struct prefix overlay_prefix(const struct gate25_overlay_key *key);

@@ -23,6 +23,9 @@ configure() { # [LINE]…, behind these
 			  - {name: own, entries: [203.0.113.128/25]}
 			lists:
 			  - {name: blocked, file: $WORK/blocked.txt, format: plain}
+			limits:
+			  source: {rate: 600/min, burst: 300}
+			  network: {rate: 6000/min, burst: 3000, policy: observe}
 			metrics: {listen: "127.0.0.1:9925"}
 		END
 		printf '%s\n' "$@"
@@ -58,7 +61,8 @@ says() { # CODE STDOUT STDERR ARGUMENT…
 }
 
 is_json() {
-	jq -e '.schema == 1 and (.results | type == "array")' > /dev/null 2>&1
+	jq -se 'length == 1 and (.[0] | .schema == 1 and (.results | type == "array"))' \
+		> /dev/null 2>&1 # one object: of no input at all jq would think well
 }
 
 json() { # NAME FILTER WANT ARGUMENT…

@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The open journal of a command: the lock, what is staged, what goes into the record of changes and to stdout.
+ *
+ * Without a loaded guard the journal still takes changes, since they hold from the next load on; the exit code
+ * then tells a script that nothing is in force.
+ */
+#include "user/cmd_entries.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "user/print.h"
+#include "user/record.h"
+
+#define BEFORE_MOST 1000 /* entries that a record shows as they were */
+
+int desk_open(struct cli *cli, struct desk *out)
+{
+	int code, error;
+
+	*out = (struct desk){ .cli = cli };
+	out->results = json_array();
+	out->targets = json_array();
+	out->before = json_array();
+	if (!out->results || !out->targets || !out->before)
+		return cli_fail(cli, EXIT_FAILED, "out of memory");
+	code = cli_lock(cli);
+	if (code)
+		return code;
+	code = cli_guard(cli);
+	if (code && code != EXIT_NOT_LOADED)
+		return code;
+	out->guard = code ? NULL : cli->guard;
+	error = journal_open(cli->config->state_dir, out->guard, &out->journal);
+	return error ? cli_exit_code(error) : 0;
+}
+
+int desk_close(struct desk *desk, int code)
+{
+	journal_close(desk->journal);
+	json_decref(desk->targets);
+	json_decref(desk->before);
+	free(desk->bans);
+	if (desk->cli->json && (code == EXIT_DONE || json_array_size(desk->results) > 0))
+		print_json(desk->results);
+	else
+		json_decref(desk->results);
+	return code == EXIT_DONE && !desk->guard ? EXIT_NOT_LOADED : code;
+}
+
+static void say(FILE *to, const char *format, va_list arguments)
+{
+	vfprintf(to, format, arguments);
+	fputc('\n', to);
+}
+
+void desk_say(const struct desk *desk, const char *format, ...)
+{
+	va_list arguments;
+
+	if (desk->cli->json)
+		return;
+	va_start(arguments, format);
+	say(stdout, format, arguments);
+	va_end(arguments);
+}
+
+void desk_note(const struct desk *desk, const char *format, ...)
+{
+	va_list arguments;
+
+	(void)desk;
+	fflush(stdout); /* on a terminal the two stand in their order */
+	va_start(arguments, format);
+	say(stderr, format, arguments);
+	va_end(arguments);
+}
+
+/* ---------------------------------------------------------------- services */
+
+static bool service_known(const struct desk *desk, const char *name)
+{
+	if (desk->guard)
+		return guard_service_slot(desk->guard, name, false) >= 0;
+	return config_service_find(desk->cli->config, name) >= 0;
+}
+
+static void services_list(const struct desk *desk, char *text, size_t room)
+{
+	size_t used = 0;
+
+	text[0] = '\0';
+	for (int i = 0; i < GATE25_SERVICES && used < room; i++) {
+		const char *name = "";
+
+		if (desk->guard)
+			name = desk->guard->names->services[i];
+		else if (i < (int)desk->cli->config->services_count)
+			name = desk->cli->config->services[i].name;
+		if (name[0])
+			used += snprintf(text + used, room - used, "%s%s", used ? ", " : "", name);
+	}
+}
+
+int desk_services(struct desk *desk, const char *services)
+{
+	char copy[ENTRY_SERVICES], known[ENTRY_SERVICES + 2 * GATE25_SERVICES];
+	char *rest = copy, *name;
+	int code = services && !desk->guard ? cli_config(desk->cli) : 0;
+
+	if (!services || code)
+		return code;
+	snprintf(copy, sizeof(copy), "%s", services);
+	while ((name = strsep(&rest, ",")) != NULL) {
+		if (service_known(desk, name))
+			continue;
+		services_list(desk, known, sizeof(known));
+		return cli_fail(desk->cli, EXIT_USAGE, "there is no service %s; there are: %s",
+				name, known);
+	}
+	return 0;
+}
+
+/* ---------------------------------------------------------------- changes */
+
+static int note_target(struct desk *desk, const struct prefix *prefix)
+{
+	char text[PREFIX_TEXT];
+
+	return json_array_append_new(desk->targets, json_string(prefix_format(prefix, text))) ?
+		       -ENOMEM :
+		       0;
+}
+
+static int note_before(struct desk *desk, const struct entry *entry)
+{
+	if (json_array_size(desk->before) >= BEFORE_MOST)
+		return 0;
+	return json_array_append_new(desk->before, entry_json(entry)) ? -ENOMEM : 0;
+}
+
+int desk_put(struct desk *desk, const struct entry *entry)
+{
+	const struct entry *before =
+		journal_find(desk->journal, &entry->prefix, entry->kind, entry->origin);
+	int error = before ? note_before(desk, before) : 0;
+
+	if (!error)
+		error = note_target(desk, &entry->prefix);
+	return error ? error : journal_put(desk->journal, entry);
+}
+
+int desk_del(struct desk *desk, const struct entry *entry)
+{
+	int error = note_before(desk, entry);
+
+	if (!error)
+		error = note_target(desk, &entry->prefix);
+	if (error)
+		return error;
+	return journal_del(desk->journal, &entry->prefix, entry->kind, entry->origin);
+}
+
+/* ---------------------------------------------------------------- automatic bans */
+
+struct ban_walk {
+	int (*each)(const struct prefix *prefix, const struct gate25_overlay_slot *slot,
+		    void *context);
+	void *context;
+	__u64 now_ns;
+};
+
+static int ban_step(const struct gate25_overlay_key *key, const struct gate25_overlay_entry *entry,
+		    void *context)
+{
+	const struct gate25_overlay_slot *slot = &entry->slots[GATE25_SLOT_AUTO];
+	const struct ban_walk *walk = context;
+	struct prefix prefix = overlay_prefix(key);
+
+	return slot->expires_ns > walk->now_ns ? walk->each(&prefix, slot, walk->context) : 0;
+}
+
+int desk_each_ban(const struct desk *desk,
+		  int (*each)(const struct prefix *prefix, const struct gate25_overlay_slot *slot,
+			      void *context),
+		  void *context)
+{
+	struct ban_walk walk = { each, context, monotonic_ns() };
+
+	return desk->guard ? overlay_each(desk->guard, ban_step, &walk) : 0;
+}
+
+static int ban_before(struct desk *desk, const struct prefix *prefix,
+		      const struct gate25_overlay_slot *slot)
+{
+	char address[PREFIX_TEXT], expires[32];
+	json_t *before = json_pack("{s:s, s:s, s:s, s:s}", "address",
+				   prefix_format(prefix, address), "kind", "ban", "origin",
+				   ORIGIN_AUTO, "expires",
+				   time_format(overlay_time_s(slot->expires_ns), expires));
+
+	return json_array_append_new(desk->before, before) ? -ENOMEM : 0;
+}
+
+int desk_drop_ban(struct desk *desk, const struct prefix *prefix)
+{
+	struct gate25_overlay_entry entry;
+	const struct gate25_overlay_slot *slot = &entry.slots[GATE25_SLOT_AUTO];
+	int error = desk->guard ? overlay_get(desk->guard, prefix, &entry) : -ENOENT;
+
+	if (error || slot->expires_ns <= monotonic_ns())
+		return error ? error : -ENOENT;
+	if (desk->bans_count == desk->bans_room) {
+		size_t room = desk->bans_room ? 2 * desk->bans_room : 16;
+		struct prefix *more = realloc(desk->bans, room * sizeof(*more));
+
+		if (!more)
+			return -ENOMEM;
+		desk->bans = more;
+		desk->bans_room = room;
+	}
+	desk->bans[desk->bans_count++] = *prefix;
+	error = ban_before(desk, prefix, slot);
+	return error ? error : note_target(desk, prefix);
+}
+
+/* ---------------------------------------------------------------- the commit */
+
+int desk_commit(struct desk *desk, const char *action, json_t *after)
+{
+	int error = journal_commit(desk->journal);
+
+	if (!error && desk->bans_count) {
+		int cleared = overlay_clear_slots(desk->guard, desk->bans, desk->bans_count,
+						  GATE25_SLOT_AUTO);
+
+		error = cleared < 0 ? cleared : 0;
+		desk->bans_count = 0;
+		if (error)
+			desk_note(desk, "not all automatic bans could be dropped");
+	}
+	if (!error && json_array_size(desk->targets))
+		record_change(desk->cli->config->state_dir, action, desk->targets,
+			      json_array_size(desk->before) ? desk->before : NULL, after);
+	json_decref(after);
+	json_array_clear(desk->targets);
+	json_array_clear(desk->before);
+	if (error)
+		return cli_fail(desk->cli, cli_exit_code(error), "nothing was changed");
+	if (!desk->guard)
+		desk_note(desk, "it is kept, and holds from the next load on");
+	return 0;
+}
+
+/* ---------------------------------------------------------------- entries as text */
+
+const char *kind_name(enum entry_kind kind)
+{
+	static const char *const names[ENTRY_KINDS] = {
+		[ENTRY_ALLOW] = "allow",
+		[ENTRY_BLOCK] = "block",
+		[ENTRY_FORCED] = "forced",
+	};
+
+	return kind < ENTRY_KINDS ? names[kind] : "?";
+}
+
+json_t *entry_json(const struct entry *entry)
+{
+	char address[PREFIX_TEXT], added[32], expires[32];
+
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "address",
+			 prefix_format(&entry->prefix, address), "kind", kind_name(entry->kind),
+			 "origin", entry->origin, "services",
+			 entry->services[0] ? entry->services : "all", "added",
+			 time_format(entry->added_s, added), "expires",
+			 time_format(entry->expires_s, expires), "reason", entry->reason);
+}
+
+const char *terms_format(const char *services, __u64 expires_s, char text[static TERMS_TEXT])
+{
+	char time[32];
+	size_t used = 0;
+
+	text[0] = '\0';
+	if (services[0])
+		used = snprintf(text, TERMS_TEXT, " for %s", services);
+	if (expires_s != GATE25_NEVER && used < TERMS_TEXT)
+		snprintf(text + used, TERMS_TEXT - used, " until %s", time_format(expires_s, time));
+	return text;
+}
