@@ -167,7 +167,7 @@ static inline __u64 source_choose(const __u64 *words, __u64 tag, __u64 now)
 {
 	__u64 least = ~0ULL >> 2;
 
-#pragma GCC unroll 8
+#pragma GCC unroll 1 /* unrolled, it takes more of the 512 bytes of stack than there are */
 	for (int i = 0; i < GATE25_SOURCE_WORDS; i++) {
 		__u64 word = ((const volatile __u64 *)words)[i];
 		__u64 found = word >> SOURCE_TIME_BITS;
