@@ -380,26 +380,26 @@ static int check_run(struct cli *cli, int argc, char **argv)
 /* ---------------------------------------------------------------- the table */
 
 const struct command commands_guard[] = {
-	{ "load", "[IFACE…]", "Put the guard in force, with the last good lists",
+	{ "load", "[IFACE…]", "put the guard in force, with the last good lists",
 	  "All interfaces of the configuration, or those that are named. It reads no source: lists "
 	  "are those\n"
 	  "that were read last. What `unload` took off is attached again.\n\n"
 	  "  gate25 load\n  gate25 load eth1\n",
 	  load_run },
-	{ "unload", "[IFACE…]", "Take the guard off; the agent does not attach again",
+	{ "unload", "[IFACE…]", "take the guard off; the agent does not attach again",
 	  "All interfaces, or those that are named. With the last one all maps and counters go; "
 	  "manual entries,\n"
 	  "lists and the record of changes stay on disk.\n\n"
 	  "  gate25 unload\n",
 	  unload_run },
-	{ "pause", "[--for TIME]", "Let everything pass, at once, and go on counting",
+	{ "pause", "[--for TIME]", "let everything pass, at once, and go on counting",
 	  "It holds over a restart and a reboot, until its time is over or `gate25 resume`.\n\n"
 	  "  --for TIME  how long (30m, 1h, 2d); else until resumed\n\n"
 	  "  gate25 pause --for 1h\n",
 	  pause_run },
-	{ "resume", "", "End a pause", "  gate25 resume\n", resume_run },
+	{ "resume", "", "end a pause", "  gate25 resume\n", resume_run },
 	{ "policy", "observe|enforce|default [--list NAME|--service NAME]",
-	  "Only observe, or enforce; without editing the configuration",
+	  "only observe, or enforce; without editing the configuration",
 	  "What is said here wins over the configuration and holds over a reboot; `default` takes "
 	  "it back. A thing is\n"
 	  "enforced only if the whole, its service and its list all enforce.\n\n"
@@ -407,12 +407,12 @@ const struct command commands_guard[] = {
 	  "  --service NAME  this service alone\n\n"
 	  "  gate25 policy enforce\n  gate25 policy observe --list uceprotect-1\n",
 	  policy_run },
-	{ "reload", "", "Read configuration and lists again",
+	{ "reload", "", "read configuration and lists again",
 	  "Waits until it is in force and prints what changed. When it fails, what was in force "
 	  "stays so.\n\n"
 	  "  gate25 check && gate25 reload\n",
 	  reload_run },
-	{ "check", "[FILE]", "Say whether the configuration can be used",
+	{ "check", "[FILE]", "say whether the configuration can be used",
 	  "Changes nothing. Every problem is a line FILE:LINE: what is wrong, and what is "
 	  "allowed.\n\n"
 	  "  gate25 check\n",

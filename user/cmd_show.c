@@ -159,14 +159,14 @@ static int version_run(struct cli *cli, int argc, char **argv)
 /* ---------------------------------------------------------------- the table */
 
 const struct command commands_show[] = {
-	{ "status", "[--check]", "Say what is in force, in words, and what is not as it should be",
+	{ "status", "[--check]", "say what is in force, in words, and what is not as it should be",
 	  "  --check  one line for Nagios and Icinga, with performance data; exits with 0 ok, 1 "
 	  "warning,\n"
 	  "           2 critical, 3 unknown\n\n"
 	  "  gate25 status\n",
 	  status_run },
 	{ "test", "ADDR…|- [--service NAME]",
-	  "Say what a connection from these addresses meets, and why",
+	  "say what a connection from these addresses meets, and why",
 	  "One line an address, whose first word is BLOCKED, LIMITED, ALLOWED or PASS. `-` reads "
 	  "standard input,\n"
 	  "one address a line. Exits with 3 when any of them is not BLOCKED.\n\n"
@@ -174,14 +174,14 @@ const struct command commands_show[] = {
 	  "they differ\n\n"
 	  "  gate25 test 192.0.2.7 2001:db8::7\n",
 	  test_run },
-	{ "lists", "", "List the lists: entries, age, hits, errors", "  gate25 lists\n",
+	{ "lists", "", "list the lists: entries, age, hits, errors", "  gate25 lists\n",
 	  lists_run },
 	{ "feeds", "", NULL, "The same as `gate25 lists`.\n", lists_run },
-	{ "log", "[ADDR[/LEN]] [--limit N]", "Show who changed what, and when",
+	{ "log", "[ADDR[/LEN]] [--limit N]", "show who changed what, and when",
 	  "Newest last; with an address, what concerns it.\n\n"
 	  "  --limit N  the last N (100)\n\n"
 	  "  gate25 log 192.0.2.7\n",
 	  log_run },
-	{ "version", "", "Print the version", "  gate25 version\n", version_run },
+	{ "version", "", "print the version", "  gate25 version\n", version_run },
 	{ NULL, NULL, NULL, NULL, NULL },
 };

@@ -4,6 +4,7 @@
  *
  * In: argv. Out: what the subcommand prints, and its exit code.
  */
+#include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
 #include <locale.h>
@@ -71,7 +72,8 @@ static int command_help(const struct command *command)
 {
 	command_usage(command, stdout);
 	if (command->summary)
-		printf("\n%s.\n", command->summary);
+		printf("\n%c%s.\n", toupper((unsigned char)command->summary[0]),
+		       command->summary + 1);
 	if (command->help)
 		printf("\n%s", command->help);
 	return EXIT_DONE;
