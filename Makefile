@@ -115,7 +115,7 @@ $(BUILD)/%.o: %.c
 $(patsubst %.c,$(BUILD)/%.o,$(shell grep -ls '\.skel\.h"' $(C_FILES))): | $(SKELETONS)
 
 # Who prints the version is built again when it changes.
-$(patsubst %.c,$(BUILD)/%.o,$(shell grep -ls GATE25_VERSION $(COMMON_SRC) $(AGENT_SRC) $(CLI_SRC))): \
+$(patsubst %.c,$(BUILD)/%.o,$(shell grep -ls GATE25_VERSION $(COMMON_SRC) $(AGENT_SRC) $(CLI_SRC) $(wildcard tests/*/*.c))): \
 	$(BUILD)/version
 $(BUILD)/version: FORCE
 	@mkdir -p $(@D)

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The guard's front door: an XDP program, one instance an interface.
+ * The guard's front door: an XDP program, one instance an interface. It reads from the bottom up: ingress() at the
+ * end is the whole way of a frame.
  *
- *   frame -> packet -> service? -> overlay + table -> limits -> count, tell
+ *   frame -> packet -> service? -> overlay + table -> judge() -> limits -> count, tell
  *
  * In: a frame. Out: XDP_PASS or XDP_DROP. Whatever fails on our side passes the frame and is counted.
+ *
+ * A step that is __noinline is verified once, whatever its caller knows; inlined, the verifier would follow it on each
+ * path that leads there. What is handed to such a function is written whole, padding too: kernels before 6.3 ask for it.
  */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
@@ -23,16 +27,21 @@ const volatile struct gate25_settings settings = {};
 const volatile struct gate25_table_layout layout = {};
 const volatile __u8 port_services[65536] = {}; /* bit per service slot, by destination port */
 
-/* A SYN or segment to a guarded service, on its way through the steps. */
+/* A segment to a guarded service, on its way through the steps. */
 struct visit {
 	struct packet packet;
 	struct gate25_source source; /* as it is judged */
-	__u64 now_ns;
-	__u32 service; /* slot */
+	__u64 now_ns;		     /* 0: nobody asked for the time */
+	__u32 service;		     /* slot; GATE25_NO_SERVICE */
 	__u16 class;
 	__u8 observe; /* paused, or the whole or the service only observes */
-	__u8 syn;
+	__u8 failed;  /* something of our own that must be there was missing */
 };
+
+static __always_inline int visit_is_syn(const struct visit *visit)
+{
+	return (visit->packet.flags & (PACKET_SYN | PACKET_ACK)) == PACKET_SYN;
+}
 
 /* ------------------------------------------------------------------ count */
 
@@ -62,9 +71,17 @@ static __always_inline void count(__u32 row, __u32 reason, __u32 connection)
 	counter->connections += connection;
 }
 
+/* What must be there and is not: mail passes. */
+static __always_inline int fail(__u32 row)
+{
+	count_error(GATE25_ERROR_MAP);
+	count(row, GATE25_REASON_ERROR, 0);
+	return XDP_PASS;
+}
+
 /*
- * 1 for the first SYN of a connection, 0 for its retransmissions: those repeat addresses, ports and sequence number. A fingerprint
- * that newer ones have overwritten is new again.
+ * 1 for the first SYN of a connection, 0 for its retransmissions: those repeat addresses, ports and sequence number. A
+ * fingerprint that newer ones have overwritten is new again.
  */
 static __always_inline __u32 first_syn(const struct visit *visit)
 {
@@ -78,6 +95,7 @@ static __always_inline __u32 first_syn(const struct visit *visit)
 		return 1;
 	hash = (packet->source.hi ^ key->hash) * 0x9e3779b97f4a7c15ULL;
 	hash = (hash ^ hash >> 32 ^ packet->source.lo) * 0xd6e8feb86659fd93ULL;
+	hash = (hash ^ hash >> 32 ^ packet->destination.hi) * 0x9e3779b97f4a7c15ULL;
 	hash = (hash ^ hash >> 32 ^ packet->destination.lo) * 0x9e3779b97f4a7c15ULL;
 	hash ^= (__u64)packet->sequence << 32 | (__u32)packet->source_port << 16 | packet->destination_port;
 	hash = (hash ^ hash >> 32) * 0xd6e8feb86659fd93ULL;
@@ -137,11 +155,14 @@ static __always_inline void tell(const struct visit *visit, __u8 reason)
 	bpf_ringbuf_submit(event, 0);
 }
 
-/* The end of every judged SYN. */
-static __always_inline int conclude(const struct visit *visit, __u8 reason, __u8 action)
+/* The end of every judged SYN. Each reason from MANUAL on is a drop, or what would have been one. */
+__noinline int conclude(const struct visit *visit, __u32 reason, __u32 action)
 {
-	__u32 first = first_syn(visit);
+	__u32 first;
 
+	if (!visit)
+		return XDP_PASS;
+	first = first_syn(visit);
 	count(visit->service, reason, first);
 	if (first && reason >= GATE25_REASON_MANUAL)
 		tell(visit, reason);

@@ -5,6 +5,8 @@
  * One cursor walks over the frame, one small function reads a header. Nothing in a packet is trusted:
  * ihl, doff, total and extension lengths are checked before they move the cursor. What is not TCP leaves
  * as early as possible: that is most of a machine's traffic.
+ *
+ * The frame should start two bytes behind a multiple of four, as drivers place it: then all headers are aligned.
  */
 #ifndef GATE25_PACKET_H
 #define GATE25_PACKET_H
@@ -25,8 +27,9 @@ enum packet_kind {
 	PACKET_OTHER,	  /* nothing to do with us */
 	PACKET_TCP,	  /* ports are known */
 	PACKET_FRAGMENT,  /* a later fragment: carries no port */
-	PACKET_HEADERS,	  /* IPv6 header chain beyond the bound */
-	PACKET_MALFORMED, /* TCP that hides its ports or flags (RFC 1858, RFC 3128) */
+	PACKET_HEADERS,	  /* IPv6 header chain beyond the bound, or beyond the frame: protocol unknown */
+	PACKET_MALFORMED, /* TCP that hides its ports or flags (RFC 1858, RFC 3128), or is none */
+	PACKET_CUT,	  /* what can be seen of the frame ends within TCP's header */
 };
 
 #define PACKET_FIN 0x01
@@ -100,8 +103,10 @@ PACKET_INLINE enum packet_kind packet_ports(struct cursor *cursor, __u32 end, __
 	__u32 start = cursor->offset;
 	const __be16 *ports = cursor_take(cursor, 4);
 
-	if (!ports || end < start + 4 || (first && end < start + 14))
+	if (end < start + 4 || (first && end < start + 14))
 		return PACKET_MALFORMED;
+	if (!ports)
+		return PACKET_CUT;
 	out->source_port = __builtin_bswap16(ports[0]);
 	out->destination_port = __builtin_bswap16(ports[1]);
 	out->tcp_start = start;
@@ -111,26 +116,28 @@ PACKET_INLINE enum packet_kind packet_ports(struct cursor *cursor, __u32 end, __
 
 /*
  * The rest of the TCP header, once it is known that somebody cares: sequence number and flags. `length` is that of the
- * whole frame. 0: it makes sense; 1: malformed (a length that lies, SYN with FIN or RST, none of SYN, RST and ACK as in NULL,
- * XMAS and FIN scans).
+ * whole frame. Malformed is a length that lies, SYN with FIN or RST, none of SYN, RST and ACK (NULL, XMAS, FIN scans).
  */
-PACKET_INLINE int packet_flags(struct cursor *cursor, __u32 length, struct packet *packet)
+PACKET_INLINE enum packet_kind packet_flags(struct cursor *cursor, __u32 length,
+					    struct packet *packet)
 {
 	const __u8 *rest = cursor_take(cursor, 16);
 	__u32 header;
 	__u8 flags;
 
 	if (!rest)
-		return 1;
+		return PACKET_CUT;
 	packet->sequence = __builtin_bswap32(*(const __be32 *)rest);
 	header = (rest[8] >> 4) * 4;
 	flags = rest[9];
 	packet->flags = flags;
-	return header < sizeof(struct tcphdr) || packet->datagram_end > length ||
-	       packet->tcp_start + header > packet->datagram_end ||
-	       (flags & (PACKET_SYN | PACKET_FIN)) == (PACKET_SYN | PACKET_FIN) ||
-	       (flags & (PACKET_SYN | PACKET_RST)) == (PACKET_SYN | PACKET_RST) ||
-	       !(flags & (PACKET_SYN | PACKET_RST | PACKET_ACK));
+	if (header < sizeof(struct tcphdr) || packet->datagram_end > length ||
+	    packet->tcp_start + header > packet->datagram_end ||
+	    (flags & (PACKET_SYN | PACKET_FIN)) == (PACKET_SYN | PACKET_FIN) ||
+	    (flags & (PACKET_SYN | PACKET_RST)) == (PACKET_SYN | PACKET_RST) ||
+	    !(flags & (PACKET_SYN | PACKET_RST | PACKET_ACK)))
+		return PACKET_MALFORMED;
+	return PACKET_TCP;
 }
 
 PACKET_INLINE void packet_address(struct gate25_source *out, __u8 family, __u64 hi, __u64 lo)
@@ -156,7 +163,7 @@ PACKET_INLINE enum packet_kind packet_ipv4(struct cursor *cursor, struct packet 
 	packet_address(&out->destination, 4, 0, __builtin_bswap32(ip->daddr));
 	total = __builtin_bswap16(ip->tot_len);
 	if (header > sizeof(*ip) && !cursor_take(cursor, header - sizeof(*ip)))
-		return PACKET_MALFORMED;
+		return PACKET_CUT;
 	return packet_ports(cursor, start + total, !!(fragment & 0x2000), out);
 }
 
@@ -236,7 +243,7 @@ PACKET_INLINE enum packet_kind packet_ipv6(struct cursor *cursor, struct packet 
 	walk.next = ip->nexthdr;
 	for (int i = 0; i < PACKET_EXTENSIONS && packet_is_extension(walk.next); i++) {
 		if (!packet_step(cursor, &walk))
-			return PACKET_OTHER; /* cut short within an option: no port, and no kernel takes it */
+			return PACKET_HEADERS; /* where the chain leads is not to be seen */
 		if (walk.fragment > 7)
 			return packet_later(&walk);
 	}

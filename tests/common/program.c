@@ -37,15 +37,21 @@ static int map_size(struct bpf_object *object, const char *name, size_t entries)
 static int set_constants(struct bpf_object *object, const struct program_setup *setup, size_t stride)
 {
 	struct bpf_map *map, *rodata = NULL;
-	struct ingress_bpf__rodata *constants;
-	size_t size;
+	struct ingress_bpf__rodata *constants = NULL;
+	const void *initial;
+	size_t size = 0;
+	int error;
 
 	bpf_object__for_each_map(map, object)
 		if (strstr(bpf_map__name(map), ".rodata"))
 			rodata = map;
-	constants = rodata ? bpf_map__initial_value(rodata, &size) : NULL;
-	if (!constants || size < sizeof(*constants))
+	initial = rodata ? bpf_map__initial_value(rodata, &size) : NULL;
+	if (!initial || size < sizeof(*constants))
 		return -ENOENT;
+	constants = malloc(size);
+	if (!constants)
+		return -ENOMEM;
+	memcpy(constants, initial, size);
 	constants->settings = setup->settings;
 	constants->settings.class_stride = stride;
 	constants->settings.source_lines = 4096;
@@ -54,7 +60,9 @@ static int set_constants(struct bpf_object *object, const struct program_setup *
 		constants->layout = setup->table->layout;
 	for (size_t i = 0; i < 8 && setup->ports[i].services; i++)
 		constants->port_services[setup->ports[i].port] = setup->ports[i].services;
-	return 0;
+	error = bpf_map__set_initial_value(rodata, constants, size);
+	free(constants);
+	return error;
 }
 
 static int set_sizes(struct bpf_object *object, const struct program_setup *setup, size_t stride)

@@ -134,7 +134,7 @@ test_no_gap() {
 	check "it starts again" guard_start
 	watch_start
 	before=$(metric gate25_packets_total reason=list verdict=drop)
-	frames_start 100000 2000
+	frames_start 1000000 5000
 	check "stopped under traffic" guard_stop
 	sleep 0.5
 	check "started under traffic" guard_start
@@ -451,11 +451,12 @@ test_web_stalls() {
 	wait $reload
 	check "as too slow" grep -qi 'too slow' $WORK/reload.out
 	gate25 reload > $WORK/reload.out 2>&1 &
+	reload=$!
 	sleep 1
 	began=$(date +%s%N)
 	check "a stop does not wait for it" guard_stop
 	check "longer than 2 seconds" [ $((($(date +%s%N) - began) / 1000000)) -lt 2000 ]
-	wait
+	wait $reload
 }
 
 agent_loaded() { # PID of the reload
