@@ -10,8 +10,8 @@
  * A step that is __noinline is verified once, whatever its caller knows; inlined, the verifier would follow it on each
  * path that leads there. What is handed to such a function is written whole, padding too: kernels before 6.3 ask for it.
  */
-#include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
+#include <linux/bpf.h>
 
 #include "gate25.h"
 #include "maps.h"
@@ -62,7 +62,8 @@ static __always_inline void count(__u32 row, __u32 reason, __u32 connection)
 {
 	__u32 cpu = bpf_get_smp_processor_id();
 	__u32 index = ((cpu * GATE25_IFACES + settings.iface) * GATE25_SERVICE_ROWS + row) *
-			      GATE25_REASONS + reason;
+			      GATE25_REASONS +
+		      reason;
 	struct gate25_counter *counter = bpf_map_lookup_elem(&counters, &index);
 
 	if (!counter)
@@ -97,7 +98,8 @@ static __always_inline __u32 first_syn(const struct visit *visit)
 	hash = (hash ^ hash >> 32 ^ packet->source.lo) * 0xd6e8feb86659fd93ULL;
 	hash = (hash ^ hash >> 32 ^ packet->destination.hi) * 0x9e3779b97f4a7c15ULL;
 	hash = (hash ^ hash >> 32 ^ packet->destination.lo) * 0x9e3779b97f4a7c15ULL;
-	hash ^= (__u64)packet->sequence << 32 | (__u32)packet->source_port << 16 | packet->destination_port;
+	hash ^= (__u64)packet->sequence << 32 | (__u32)packet->source_port << 16 |
+		packet->destination_port;
 	hash = (hash ^ hash >> 32) * 0xd6e8feb86659fd93ULL;
 	line = (hash >> 48) % GATE25_REPEAT_LINES;
 	mark = hash | !(__u32)hash;
@@ -226,11 +228,11 @@ static long overlay_step(__u32 index __attribute__((unused)), void *context)
 	return 0;
 }
 
-/* A function of its own for the verifier, as limit_admit(). */
+/* What the overlay says: all lengths in use are probed, the findings ranked. */
 __noinline int overlay_find(const struct visit *visit, struct overlay_findings *found)
 {
-	struct gate25_control *words;
 	struct overlay_walk walk = {};
+	struct gate25_control *words;
 	__u32 zero = 0;
 
 	words = bpf_map_lookup_elem(&control, &zero);
@@ -241,8 +243,7 @@ __noinline int overlay_find(const struct visit *visit, struct overlay_findings *
 	walk.service_bit = 1 << (visit->service & 7);
 	if (walk.source.family == 4) {
 		walk.bits = words->overlay_lengths4;
-		if (walk.bits)
-			bpf_loop(33, overlay_step, &walk, 0);
+		bpf_loop(33, overlay_step, &walk, 0);
 	} else {
 		for (int word = 2; word >= 0; word--) { /* from the longest to the shortest */
 			walk.bits = words->overlay_lengths6[word];
@@ -255,48 +256,21 @@ __noinline int overlay_find(const struct visit *visit, struct overlay_findings *
 	return 0;
 }
 
-/* ------------------------------------------------------------------ limits */
-
-/* One function for all four uses: inlined, the verifier would follow each of them on every path. */
-__noinline int limit_admit(const struct gate25_source *source, __u32 scope, __u32 observe, __u64 now_ns)
+static __always_inline int overlay_in_use(const struct gate25_control *control, __u8 family)
 {
-	struct gate25_source_line *line;
-	struct gate25_secret *key;
-	__u32 zero = 0, index;
-	__u64 hash;
-
-	if (!source || scope >= GATE25_SCOPES)
-		return SOURCE_ADMITTED;
-	key = bpf_map_lookup_elem(&secret, &zero);
-	if (!key)
-		return SOURCE_ADMITTED;
-	hash = source_hash(key->siphash, source, &settings.limits[scope], scope, observe);
-	index = source_line(hash, settings.source_lines);
-	line = bpf_map_lookup_elem(&sources, &index);
-	if (!line)
-		return SOURCE_ADMITTED;
-	return source_admit(line->words, hash, now_ns, settings.limits[scope].interval_ns,
-			    settings.limits[scope].tolerance_ns);
+	if (family == 4)
+		return control->overlay_lengths4 != 0;
+	return (control->overlay_lengths6[0] | control->overlay_lengths6[1] |
+		control->overlay_lengths6[2]) != 0;
 }
 
-static __always_inline int limit_refuses(struct visit *visit, __u32 scope, struct judgement *judgement,
-					 __u8 reason)
-{
-	const volatile struct gate25_limit *limit = &settings.limits[scope];
-	__u8 observe = visit->observe | limit->observe | (limit->action == GATE25_PASS);
-	int answer;
+/* ------------------------------------------------------------------ table */
 
-	if (!limit->interval_ns || !(limit->services >> visit->service & 1))
-		return 0;
-	answer = limit_admit(&visit->source, scope, observe, visit->now_ns);
-	if (answer == SOURCE_CONTENDED)
-		count_error(GATE25_ERROR_SOURCES_CONTENDED);
-	return answer == SOURCE_REFUSED && judge_match(judgement, reason, limit->action, observe);
+__noinline int class_find(const struct gate25_source *source)
+{
+	return source ? table_lookup(&table, &layout, source) : 0;
 }
 
-/* ------------------------------------------------------------------ steps */
-
-/* The class of the source; counts the SYN for its lists where the step "lists" is reached. */
 static __always_inline void ask_table(struct visit *visit, struct verdict_facts *facts)
 {
 	__u32 index, service = visit->service & (GATE25_SERVICES - 1);
@@ -304,31 +278,46 @@ static __always_inline void ask_table(struct visit *visit, struct verdict_facts 
 
 	if (settings.table_empty)
 		return;
-	visit->class = index = table_lookup(&table, &layout, &visit->source);
+	index = class_find(&visit->source) & 0xffff;
 	if (!index)
 		return;
 	class = bpf_map_lookup_elem(&classes, &index);
 	if (!class) {
 		count_error(GATE25_ERROR_MAP);
+		visit->failed = 1;
 		return;
 	}
+	visit->class = index;
 	facts->class_flags = class->flags[service];
 	facts->class_action = class->action[service];
 }
 
-static __always_inline void count_lists(const struct visit *visit, const struct verdict_facts *facts)
+/* The steps before "lists": who is decided there does not reach it. */
+#define BEFORE_LISTS                                                                               \
+	(1 << GATE25_REASON_ALLOW_MANUAL | 1 << GATE25_REASON_ALLOW | 1 << GATE25_REASON_MANUAL |  \
+	 1 << GATE25_REASON_BAN)
+
+/*
+ * Class hits: each SYN, repeated ones too, that reached the step "lists" and whose source is on some list. What an overlay
+ * entry (that enforces) or an allow list decided before does not reach it; an observed block goes on, and does.
+ */
+static __always_inline void count_lists(const struct visit *visit,
+					const struct judgement *judgement)
 {
 	__u32 index = bpf_get_smp_processor_id() * settings.class_stride + visit->class;
 	__u64 *hits;
 
-	if (!visit->class || facts->overlay.first || facts->overlay.block || facts->overlay.ban)
+	if (!visit->class || (BEFORE_LISTS >> (judgement->reason & 31) & 1))
 		return;
 	hits = bpf_map_lookup_elem(&class_hits, &index);
 	if (hits)
 		(*hits)++;
 }
 
-static __always_inline void ask_default(const struct visit *visit, const struct gate25_control *control,
+/* ------------------------------------------------------------------ default */
+
+static __always_inline void ask_default(const struct visit *visit,
+					const struct gate25_control *control,
 					struct verdict_facts *facts)
 {
 	__u32 service = visit->service & (GATE25_SERVICES - 1);
@@ -338,36 +327,101 @@ static __always_inline void ask_default(const struct visit *visit, const struct 
 			      control->manual_allow_until_ns[service] > visit->now_ns;
 }
 
-/* 1: a socket of this host that is no listener has the segment's addresses: its session is open. */
-static __always_inline int session_open(struct xdp_md *ctx, const struct packet *packet)
+/* ------------------------------------------------------------------ limits */
+
+#define LIMIT_FAILED (SOURCE_CONTENDED + 1)
+
+__noinline int limit_admit(const struct gate25_source *source, __u32 scope, __u32 observe,
+			   __u64 now_ns)
+{
+	struct gate25_source_line *line;
+	struct gate25_secret *key;
+	__u32 zero = 0, index;
+	__u64 hash;
+
+	if (!source || scope >= GATE25_SCOPES)
+		return LIMIT_FAILED;
+	key = bpf_map_lookup_elem(&secret, &zero);
+	if (!key)
+		return LIMIT_FAILED;
+	hash = source_hash(key->siphash, source, &settings.limits[scope], scope, observe);
+	index = source_line(hash, settings.source_lines);
+	line = bpf_map_lookup_elem(&sources, &index);
+	if (!line)
+		return LIMIT_FAILED;
+	return source_admit(line->words, hash, now_ns, settings.limits[scope].interval_ns,
+			    settings.limits[scope].tolerance_ns);
+}
+
+/* Charges the limit. 1: it is exceeded, and that decides. */
+static __always_inline int limit_decides(struct visit *visit, __u32 scope,
+					 struct judgement *judgement, __u8 reason)
+{
+	const volatile struct gate25_limit *limit = &settings.limits[scope];
+	__u8 observe = visit->observe | !!limit->observe | (limit->action == GATE25_PASS);
+	int answer;
+
+	if (!limit->interval_ns || !(limit->services >> visit->service & 1))
+		return 0;
+	answer = limit_admit(&visit->source, scope, observe, visit->now_ns);
+	if (answer == SOURCE_REFUSED)
+		return judge_match(judgement, reason, limit->action, observe);
+	if (answer == SOURCE_CONTENDED)
+		count_error(GATE25_ERROR_SOURCES_CONTENDED);
+	if (answer == LIMIT_FAILED) {
+		count_error(GATE25_ERROR_MAP);
+		visit->failed = 1;
+	}
+	return 0;
+}
+
+/* ------------------------------------------------------------------ sessions */
+
+static __always_inline void tuple4(struct bpf_sock_tuple *out, const struct packet *packet)
+{
+	out->ipv4.saddr = __builtin_bswap32(packet->source.lo);
+	out->ipv4.daddr = __builtin_bswap32(packet->destination.lo);
+	out->ipv4.sport = __builtin_bswap16(packet->source_port);
+	out->ipv4.dport = __builtin_bswap16(packet->destination_port);
+}
+
+static __always_inline void tuple6_address(__be32 *out, const struct gate25_source *address)
+{
+	out[0] = __builtin_bswap32(address->hi >> 32);
+	out[1] = __builtin_bswap32(address->hi);
+	out[2] = __builtin_bswap32(address->lo >> 32);
+	out[3] = __builtin_bswap32(address->lo);
+}
+
+static __always_inline void tuple6(struct bpf_sock_tuple *out, const struct packet *packet)
+{
+	tuple6_address(out->ipv6.saddr, &packet->source);
+	tuple6_address(out->ipv6.daddr, &packet->destination);
+	out->ipv6.sport = __builtin_bswap16(packet->source_port);
+	out->ipv6.dport = __builtin_bswap16(packet->destination_port);
+}
+
+/*
+ * 1: a socket of this host that is no listener has the segment's addresses, those of the frame: its session is open, or
+ * about to be, or was until now.
+ */
+__noinline int session_open(struct xdp_md *ctx, const struct packet *packet)
 {
 	struct bpf_sock_tuple tuple = {};
 	struct bpf_sock *socket;
-	__u32 size = sizeof(tuple.ipv4);
 	int open;
 
+	if (!packet)
+		return 1;
 	if (packet->source.family == 4) {
-		tuple.ipv4.saddr = __builtin_bswap32(packet->source.lo);
-		tuple.ipv4.daddr = __builtin_bswap32(packet->destination.lo);
-		tuple.ipv4.sport = __builtin_bswap16(packet->source_port);
-		tuple.ipv4.dport = __builtin_bswap16(packet->destination_port);
+		tuple4(&tuple, packet);
+		socket =
+			bpf_skc_lookup_tcp(ctx, &tuple, sizeof(tuple.ipv4), BPF_F_CURRENT_NETNS, 0);
 	} else {
-		size = sizeof(tuple.ipv6);
-		tuple.ipv6.saddr[0] = __builtin_bswap32(packet->source.hi >> 32);
-		tuple.ipv6.saddr[1] = __builtin_bswap32(packet->source.hi);
-		tuple.ipv6.saddr[2] = __builtin_bswap32(packet->source.lo >> 32);
-		tuple.ipv6.saddr[3] = __builtin_bswap32(packet->source.lo);
-		tuple.ipv6.daddr[0] = __builtin_bswap32(packet->destination.hi >> 32);
-		tuple.ipv6.daddr[1] = __builtin_bswap32(packet->destination.hi);
-		tuple.ipv6.daddr[2] = __builtin_bswap32(packet->destination.lo >> 32);
-		tuple.ipv6.daddr[3] = __builtin_bswap32(packet->destination.lo);
-		tuple.ipv6.sport = __builtin_bswap16(packet->source_port);
-		tuple.ipv6.dport = __builtin_bswap16(packet->destination_port);
+		tuple6(&tuple, packet);
+		socket =
+			bpf_skc_lookup_tcp(ctx, &tuple, sizeof(tuple.ipv6), BPF_F_CURRENT_NETNS, 0);
 	}
-	if (size == sizeof(tuple.ipv4))
-		socket = bpf_skc_lookup_tcp(ctx, &tuple, sizeof(tuple.ipv4), BPF_F_CURRENT_NETNS, 0);
-	else
-		socket = bpf_skc_lookup_tcp(ctx, &tuple, sizeof(tuple.ipv6), BPF_F_CURRENT_NETNS, 0);
 	if (!socket)
 		return 0;
 	open = socket->state != BPF_TCP_LISTEN;
@@ -375,30 +429,31 @@ static __always_inline int session_open(struct xdp_md *ctx, const struct packet 
 	return open;
 }
 
+/* ------------------------------------------------------------------ judge */
+
 /*
- * A segment that is no SYN. A session that is open is never muted: only what belongs to no socket of ours
- * is dropped, and only where the sockets are known to be here.
+ * A segment that is no SYN. A session that is open is never muted: only what belongs to no socket of ours is dropped, and
+ * only where the sockets are known to be here. Limits are not asked, nothing is told.
  */
-static __always_inline int judge_segment(struct xdp_md *ctx, struct visit *visit,
+static __always_inline int judge_segment(struct xdp_md *ctx, const struct visit *visit,
 					 const struct gate25_control *control,
 					 const struct verdict_facts *facts)
 {
 	struct verdict_facts enforced = *facts;
 	struct judgement judgement;
-	__u8 reason = GATE25_REASON_ESTABLISHED;
+	__u32 reason = GATE25_REASON_ESTABLISHED;
 
 	enforced.observe = 0; /* whole and service decide below, over the missing socket */
 	judgement = judge(&enforced);
-	if (judgement.action == GATE25_PASS) {
-		count(visit->service, reason, 0);
-		return XDP_PASS;
+	if (judgement.action != GATE25_PASS) {
+		if (!(control->local_services >> visit->service & 1))
+			reason = GATE25_REASON_FORWARDED;
+		else if (session_open(ctx, &visit->packet))
+			reason = GATE25_REASON_OPEN;
+		else
+			reason = visit->observe ? GATE25_REASON_WOULD_NO_SOCKET :
+						  GATE25_REASON_NO_SOCKET;
 	}
-	if (!(control->local_services >> visit->service & 1))
-		reason = GATE25_REASON_FORWARDED;
-	else if (session_open(ctx, &visit->packet))
-		reason = GATE25_REASON_OPEN;
-	else
-		reason = visit->observe ? GATE25_REASON_WOULD_NO_SOCKET : GATE25_REASON_NO_SOCKET;
 	count(visit->service, reason, 0);
 	return reason == GATE25_REASON_NO_SOCKET ? XDP_DROP : XDP_PASS;
 }
@@ -406,21 +461,26 @@ static __always_inline int judge_segment(struct xdp_md *ctx, struct visit *visit
 static __always_inline int judge_syn(struct visit *visit, const struct verdict_facts *facts)
 {
 	struct judgement judgement = judge(facts);
+	__u32 reason;
 
-	count_lists(visit, facts);
+	count_lists(visit, &judgement);
 	if (judgement.action == GATE25_PASS && !judgement.exempt &&
-	    !limit_refuses(visit, GATE25_SCOPE_SOURCE, &judgement, GATE25_REASON_LIMIT_SOURCE))
-		limit_refuses(visit, GATE25_SCOPE_NETWORK, &judgement, GATE25_REASON_LIMIT_NETWORK);
-	return conclude(visit, judgement_reason(&judgement), judgement.action);
+	    !limit_decides(visit, GATE25_SCOPE_SOURCE, &judgement, GATE25_REASON_LIMIT_SOURCE))
+		limit_decides(visit, GATE25_SCOPE_NETWORK, &judgement, GATE25_REASON_LIMIT_NETWORK);
+	reason = judgement_reason(&judgement);
+	if (reason == GATE25_REASON_OK && visit->failed)
+		reason = GATE25_REASON_ERROR;
+	return conclude(visit, reason, judgement.action);
 }
 
-static __always_inline int overlay_in_use(const struct gate25_control *control)
+/* The clock costs more than most steps: it is asked only where something can have an end. */
+static __always_inline int wants_time(const struct visit *visit,
+				      const struct gate25_control *control, int overlaid)
 {
-	return (control->overlay_lengths4 | control->overlay_lengths6[0] |
-		control->overlay_lengths6[1] | control->overlay_lengths6[2]) != 0;
+	return visit_is_syn(visit) || overlaid || control->pause_until_ns ||
+	       settings.default_action[visit->service & (GATE25_SERVICES - 1)] != GATE25_PASS;
 }
 
-/* A function of its own for the verifier: else it would follow each step on every path of the parser. */
 __noinline int visit_judge(struct xdp_md *ctx, struct visit *visit)
 {
 	struct verdict_facts facts = {};
@@ -430,9 +490,9 @@ __noinline int visit_judge(struct xdp_md *ctx, struct visit *visit)
 
 	words = bpf_map_lookup_elem(&control, &zero);
 	if (!visit || !words)
-		return XDP_PASS;
-	overlaid = overlay_in_use(words);
-	if (visit->syn || overlaid || words->pause_until_ns)
+		return fail(GATE25_NO_SERVICE);
+	overlaid = overlay_in_use(words, visit->source.family);
+	if (wants_time(visit, words, overlaid))
 		visit->now_ns = bpf_ktime_get_coarse_ns();
 	visit->observe = words->observe || words->pause_until_ns > visit->now_ns ||
 			 (words->observe_services >> (visit->service & 7) & 1);
@@ -441,7 +501,38 @@ __noinline int visit_judge(struct xdp_md *ctx, struct visit *visit)
 		overlay_find(visit, &facts.overlay);
 	ask_table(visit, &facts);
 	ask_default(visit, words, &facts);
-	return visit->syn ? judge_syn(visit, &facts) : judge_segment(ctx, visit, words, &facts);
+	return visit_is_syn(visit) ? judge_syn(visit, &facts) :
+				     judge_segment(ctx, visit, words, &facts);
+}
+
+/* ------------------------------------------------------------------ what cannot be judged */
+
+/* Malformed can be forged, so it is never a strike. What has no port has no service: then the policy of the whole decides. */
+static __always_inline int malformed(__u32 row)
+{
+	__u32 zero = 0, service = row & (GATE25_SERVICES - 1);
+	struct gate25_control *words = bpf_map_lookup_elem(&control, &zero);
+	__u32 observe;
+
+	if (!words)
+		return fail(row);
+	observe = words->observe ||
+		  (row < GATE25_SERVICES && (words->observe_services >> service & 1)) ||
+		  (words->pause_until_ns && words->pause_until_ns > bpf_ktime_get_coarse_ns());
+	count(row, observe ? GATE25_REASON_WOULD_MALFORMED : GATE25_REASON_MALFORMED, 0);
+	return observe ? XDP_PASS : XDP_DROP;
+}
+
+/* TCP, or perhaps TCP, whose ports or flags are not to be had. `row`: its service where that is known. */
+__noinline int unjudged(struct xdp_md *ctx, __u32 kind, __u32 row)
+{
+	__u32 seen = ctx->data_end - ctx->data;
+
+	if (kind == PACKET_MALFORMED || (kind == PACKET_CUT && seen >= bpf_xdp_get_buff_len(ctx)))
+		return malformed(row);
+	/* a driver that splits frames shows the first part only: the rest is no fault of the sender */
+	count(row, kind == PACKET_FRAGMENT ? GATE25_REASON_FRAGMENT : GATE25_REASON_HEADERS, 0);
+	return XDP_PASS;
 }
 
 /* ------------------------------------------------------------------ service */
@@ -483,73 +574,44 @@ __noinline int service_find(const struct gate25_source *destination, __u32 port)
 {
 	__u32 mask = port_services[port & 0xffff], own;
 
-	if (!mask || !destination)
+	if (!destination)
 		return GATE25_NO_SERVICE;
 	own = mask & own_services(destination);
 	mask = own ? own : mask & settings.any_address;
 	return mask ? lowest_slot(mask) : GATE25_NO_SERVICE;
 }
 
-/* What hides its ports has no service: the policy of the whole decides. `row` GATE25_NO_SERVICE. */
-static __always_inline int malformed(const struct gate25_control *control, __u32 row)
-{
-	__u8 observe = control->observe ||
-		       (row < GATE25_SERVICES && (control->observe_services >> row & 1)) ||
-		       (control->pause_until_ns && control->pause_until_ns > bpf_ktime_get_coarse_ns());
-
-	count(row, observe ? GATE25_REASON_WOULD_MALFORMED : GATE25_REASON_MALFORMED, 0);
-	return observe ? XDP_PASS : XDP_DROP;
-}
-
-static __always_inline int guarded(struct xdp_md *ctx, struct cursor *cursor, struct visit *visit,
-				   const struct gate25_control *words)
-{
-	struct packet *packet = &visit->packet;
-
-	if (packet_flags(cursor, bpf_xdp_get_buff_len(ctx), packet))
-		return malformed(words, visit->service);
-	visit->source = packet->source;
-	source_normalise(&visit->source, &settings);
-	visit->now_ns = 0;
-	visit->class = 0;
-	visit->observe = 0;
-	visit->syn = (packet->flags & (PACKET_SYN | PACKET_ACK)) == PACKET_SYN;
-	return visit_judge(ctx, visit);
-}
-
-static __always_inline int unguarded(const struct gate25_control *words, enum packet_kind kind)
-{
-	if (kind == PACKET_MALFORMED)
-		return malformed(words, GATE25_NO_SERVICE);
-	count(GATE25_NO_SERVICE,
-	      kind == PACKET_FRAGMENT ? GATE25_REASON_FRAGMENT : GATE25_REASON_HEADERS, 0);
-	return XDP_PASS;
-}
+/* ------------------------------------------------------------------ the way of a frame */
 
 SEC("xdp.frags")
 int ingress(struct xdp_md *ctx)
 {
-	struct cursor cursor = { .at = (void *)(long)ctx->data, .end = (void *)(long)ctx->data_end };
-	struct gate25_control *words;
+	struct cursor cursor = { .at = (void *)(long)ctx->data,
+				 .end = (void *)(long)ctx->data_end };
 	struct visit visit;
 	enum packet_kind kind = packet_parse(&cursor, &visit.packet);
-	__u32 zero = 0;
 
 	if (kind == PACKET_OTHER)
 		return XDP_PASS;
+	visit.service = GATE25_NO_SERVICE;
 	if (kind == PACKET_TCP) {
 		if (!port_services[visit.packet.destination_port])
 			return XDP_PASS; /* most of a machine's TCP */
-		visit.service = service_find(&visit.packet.destination, visit.packet.destination_port);
+		visit.service =
+			service_find(&visit.packet.destination, visit.packet.destination_port);
 		if (visit.service >= GATE25_NO_SERVICE)
 			return XDP_PASS;
+		kind = packet_flags(&cursor, bpf_xdp_get_buff_len(ctx), &visit.packet);
 	}
-	words = bpf_map_lookup_elem(&control, &zero);
-	if (!words) {
-		count_error(GATE25_ERROR_MAP);
-		return XDP_PASS;
-	}
-	return kind == PACKET_TCP ? guarded(ctx, &cursor, &visit, words) : unguarded(words, kind);
+	if (kind != PACKET_TCP)
+		return unjudged(ctx, kind, visit.service);
+	visit.source = visit.packet.source;
+	source_normalise(&visit.source, &settings);
+	visit.now_ns = 0;
+	visit.class = 0;
+	visit.observe = 0;
+	visit.failed = 0;
+	return visit_judge(ctx, &visit);
 }
 
 char LICENSE[] SEC("license") = "GPL";

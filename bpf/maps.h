@@ -9,8 +9,8 @@
 #ifndef GATE25_MAPS_H
 #define GATE25_MAPS_H
 
-#include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
+#include <linux/bpf.h>
 
 #include "gate25.h"
 

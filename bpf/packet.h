@@ -19,15 +19,15 @@
 
 #include "gate25.h"
 
-#define PACKET_INLINE static inline __attribute__((always_inline))
+#define PACKET_INLINE	  static inline __attribute__((always_inline))
 #define PACKET_TAGS	  2
 #define PACKET_EXTENSIONS 8 /* IPv6 extension headers that are followed */
 
 enum packet_kind {
-	PACKET_OTHER,	  /* nothing to do with us */
-	PACKET_TCP,	  /* ports are known */
-	PACKET_FRAGMENT,  /* a later fragment: carries no port */
-	PACKET_HEADERS,	  /* IPv6 header chain beyond the bound, or beyond the frame: protocol unknown */
+	PACKET_OTHER,	 /* nothing to do with us */
+	PACKET_TCP,	 /* ports are known */
+	PACKET_FRAGMENT, /* a later fragment: carries no port */
+	PACKET_HEADERS, /* IPv6 header chain beyond the bound, or beyond the frame: protocol unknown */
 	PACKET_MALFORMED, /* TCP that hides its ports or flags (RFC 1858, RFC 3128), or is none */
 	PACKET_CUT,	  /* what can be seen of the frame ends within TCP's header */
 };
@@ -39,11 +39,11 @@ enum packet_kind {
 
 struct packet {
 	struct gate25_source source, destination; /* as in the frame, not translated */
-	__u32 datagram_end; /* offsets from the start of the frame */
+	__u32 datagram_end;			  /* offsets from the start of the frame */
 	__u32 tcp_start;
 	__u32 sequence;
 	__u16 source_port, destination_port; /* host byte order */
-	__u64 flags; /* of TCP: 8 bits, the rest is 0 */
+	__u64 flags;			     /* of TCP: 8 bits, the rest is 0 */
 };
 
 struct cursor {
@@ -183,7 +183,8 @@ PACKET_INLINE __u64 packet_is(__u8 type, __u8 wanted)
 #define PACKET_EXTENSIONS_0                                                                        \
 	(1ULL << IPPROTO_HOPOPTS | 1ULL << IPPROTO_ROUTING | 1ULL << IPPROTO_FRAGMENT |            \
 	 1ULL << IPPROTO_AH | 1ULL << IPPROTO_DSTOPTS)
-#define PACKET_EXTENSIONS_128 (1ULL << (IPPROTO_MH - 128) | 1ULL << (139 - 128) | 1ULL << (140 - 128))
+#define PACKET_EXTENSIONS_128                                                                      \
+	(1ULL << (IPPROTO_MH - 128) | 1ULL << (139 - 128) | 1ULL << (140 - 128))
 
 PACKET_INLINE __u64 packet_is_extension(__u8 type)
 {
@@ -197,7 +198,7 @@ PACKET_INLINE __u64 packet_is_extension(__u8 type)
 
 /* Where the walk stands. */
 struct packet_walk {
-	__u64 next;     /* type of the header at the cursor */
+	__u64 next; /* type of the header at the cursor */
 	__u64 fragment; /* offset (in units of 8, above 3 bits) and the flag "more" of a fragment header, else 0 */
 };
 
@@ -205,7 +206,8 @@ struct packet_walk {
 PACKET_INLINE int packet_step(struct cursor *cursor, struct packet_walk *walk)
 {
 	const __u8 *header = cursor_take(cursor, 8);
-	__u64 fragment = packet_is(walk->next, IPPROTO_FRAGMENT), ah = packet_is(walk->next, IPPROTO_AH);
+	__u64 fragment = packet_is(walk->next, IPPROTO_FRAGMENT),
+	      ah = packet_is(walk->next, IPPROTO_AH);
 	__u64 more;
 
 	if (!header)

@@ -84,7 +84,8 @@ static inline __u64 source_siphash(const __u64 key[2], __u64 word, __u64 tail)
  * limit is enforced.
  */
 static inline __u64 source_hash(const __u64 key[2], const struct gate25_source *source,
-				const volatile struct gate25_limit *limit, __u32 scope, __u32 observe)
+				const volatile struct gate25_limit *limit, __u32 scope,
+				__u32 observe)
 {
 	__u64 word, length;
 
@@ -187,8 +188,8 @@ static inline __u64 source_choose(const __u64 *words, __u64 tag, __u64 now)
 /*
  * Asks a limit and charges it. `tolerance` and `interval` in units. `burst` SYNs at once pass, then one an interval.
  */
-static inline enum source_answer source_admit(__u64 *words, __u64 hash, __u64 now_ns, __u64 interval_ns,
-					      __u64 tolerance_ns)
+static inline enum source_answer source_admit(__u64 *words, __u64 hash, __u64 now_ns,
+					      __u64 interval_ns, __u64 tolerance_ns)
 {
 	__u64 tag = source_tag(hash), now = now_ns >> SOURCE_UNIT_SHIFT;
 	__u64 interval = source_units(interval_ns), tolerance = source_units(tolerance_ns);
