@@ -23,6 +23,11 @@ configure() { # [YAML for a second list]
 	END
 }
 
+# What it said stands in reload.out.
+reload() {
+	gate25 reload > $WORK/reload.out 2>&1
+}
+
 log_has() { # TEXT
 	grep -qF -e "$1" $WORK/agent.log
 }
@@ -191,12 +196,12 @@ test_reload() {
 	printf '%s\n' $BAD 198.18.7.7 198.18.7.8 > $WORK/blocked.txt
 	check "a file that changed is seen by itself" wait_for 10 entries_are blocked 3
 	printf '%s\n' $BAD > $WORK/blocked.txt
-	check "reload" gate25 reload > $WORK/reload.out
+	check "reload" reload
 	check "says what changed" grep -q 'list blocked: 3 → 1 entry' $WORK/reload.out
 	log_forget
 	cp $CONFIG $WORK/good.yaml
 	sed -i 's/^ports:.*/ports: [25, 99999]/' $CONFIG
-	gate25 reload > $WORK/reload.out 2>&1
+	reload
 	want "a broken configuration is refused" 1 $?
 	check "with file and line" grep -qE "$CONFIG:[0-9]+: " $WORK/reload.out
 	kill -HUP "$agent"
@@ -206,16 +211,17 @@ test_reload() {
 	check_not "and still stops" smtp_connects bad $BAD 1
 	cp $WORK/good.yaml $CONFIG
 	: > $WORK/blocked.txt
-	gate25 reload > $WORK/reload.out 2>&1
+	reload
 	check "an emptied list is refused" grep -q 'holds no entry' $WORK/reload.out
 	check_not "and the last good one stays in force" smtp_connects bad $BAD 1
 	want "counted by kind" 1 "$(metric gate25_list_errors_total list=blocked kind=empty)"
 	printf '%s\n' $BAD > $WORK/blocked.txt
 	check "until it is good again" quietly gate25 reload
 	sed -i "s|run_dir:.*|run_dir: $WORK/elsewhere|" $CONFIG
-	gate25 reload > $WORK/reload.out 2>&1
+	kill -HUP "$agent"
+	check "run_dir does not move under an agent" wait_for 5 log_has 'run_dir cannot change'
 	cp $WORK/good.yaml $CONFIG
-	check "run_dir does not move" wait_for 5 still_answers
+	check "which goes on" still_answers
 }
 
 still_answers() {
@@ -312,13 +318,13 @@ test_interface_leaves() {
 	check "a second interface" quietly gate25 reload
 	want "is guarded" 1 "$(metric gate25_attached interface=mx1)"
 	sed -i 's/^interfaces:.*/interfaces: [mx0]/' $CONFIG
-	check "taken out of the configuration" gate25 reload > $WORK/reload.out
+	check "taken out of the configuration" reload
 	check "it is detached" grep -q 'interface mx1 detached' $WORK/reload.out
 	want "and not shown any more" 0 "$(metric gate25_attached interface=mx1)"
 	check "the first stays" attached
 	check "and the record says so" grep -q '"mx1"' $WORK/state/changes.log
 	sed -i 's/^interfaces:.*/interfaces: [mx0, lo]/' $CONFIG
-	gate25 reload > $WORK/reload.out 2>&1
+	reload
 	check "one that cannot be guarded is named" grep -q 'interface lo' $WORK/reload.out
 	check "and does not keep the other from it" attached
 	sed -i 's/^interfaces:.*/interfaces: [mx0]/' $CONFIG
@@ -368,7 +374,7 @@ web_start() {
 
 feed() { # PATH [SCHEME] -> reloads with a list from there, what was said stands in reload.out
 	configure "- {name: web, url: \"${2:-http}://192.0.2.80/$1\", format: plain, refresh: 1h}"
-	gate25 reload > $WORK/reload.out 2>&1
+	reload
 }
 
 served() { # PATH STATUS [SIZE]
@@ -423,7 +429,7 @@ test_web_failures() {
 			cp "$WORK/web/root/$page" $WORK/web/root/list.txt
 		fi
 		log_forget
-		gate25 reload > $WORK/reload.out 2>&1
+		reload
 		want "$page: the last good list stays" 200 "$(metric gate25_entries list=web)"
 		check "$page: counted as $kind" \
 			[ "$(metric gate25_list_errors_total list=web kind="$kind")" -ge 1 ]
@@ -437,8 +443,8 @@ test_web_failures() {
 # While one list trickles in, all else goes on.
 test_web_stalls() {
 	configure '- {name: web, url: "http://192.0.2.80/slow.txt", format: plain, refresh: 1h}'
-	gate25 reload > $WORK/reload.out 2>&1 &
-	local reload=$!
+	reload &
+	local loading=$!
 	sleep 1
 	check "metrics answer during a slow load" attached
 	check "an address can be added" quietly gate25 add $BAD2 --for 1h
@@ -446,17 +452,17 @@ test_web_stalls() {
 	link_vanishes
 	link_returns
 	check "an interface that returns is guarded" wait_for 2 attached
-	check "the load is still at it" kill -0 $reload
-	check "and is given up" wait_for 60 agent_loaded $reload
-	wait $reload
+	check "the load is still at it" kill -0 $loading
+	check "and is given up" wait_for 60 agent_loaded $loading
+	wait $loading
 	check "as too slow" grep -qi 'too slow' $WORK/reload.out
-	gate25 reload > $WORK/reload.out 2>&1 &
-	reload=$!
+	reload &
+	loading=$!
 	sleep 1
 	began=$(date +%s%N)
 	check "a stop does not wait for it" guard_stop
 	check "longer than 2 seconds" [ $((($(date +%s%N) - began) / 1000000)) -lt 2000 ]
-	wait $reload
+	wait $loading
 }
 
 agent_loaded() { # PID of the reload
