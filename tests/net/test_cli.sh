@@ -225,8 +225,9 @@ words() {
 	says 2 - "own is an allow list" policy observe --list own
 	says 2 - "there is no service nope; there are: mx, submission" policy observe --service nope
 	json "a policy" '.results[0].observe' true policy observe
-	says 0 - "all services|^$" policy enforce --list blocked > /dev/null
+	says 0 "^list blocked enforces" "but the whole only observes" policy enforce --list blocked
 	says 0 "the guard enforces" - policy default
+	says 0 "^list blocked enforces" - policy default --list blocked
 }
 
 lists() {
