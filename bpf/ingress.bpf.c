@@ -10,8 +10,9 @@
  * A step that is __noinline is verified once, whatever its caller knows; inlined, the verifier would follow it on each
  * path that leads there. What is handed to such a function is written whole, padding too: kernels before 6.3 ask for it.
  */
-#include <bpf/bpf_helpers.h>
 #include <linux/bpf.h>
+
+#include <bpf/bpf_helpers.h>
 
 #include "gate25.h"
 #include "maps.h"

@@ -9,8 +9,9 @@
 #ifndef GATE25_MAPS_H
 #define GATE25_MAPS_H
 
-#include <bpf/bpf_helpers.h>
 #include <linux/bpf.h>
+
+#include <bpf/bpf_helpers.h>
 
 #include "gate25.h"
 
