@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "user/print.h"
 #include "user/record.h"
@@ -276,7 +277,7 @@ static int unload_run(struct cli *cli, int argc, char **argv)
 		return code;
 	if (!error)
 		return unload_chosen(cli, &chosen);
-	if (error == -ENOENT && !cli_pinned(cli))
+	if (error == -ENOENT && access(cli->config->pin_dir, F_OK))
 		return unload_nothing(cli, &chosen);
 	return unload_unread(cli, &chosen, argc, error);
 }

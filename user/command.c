@@ -170,8 +170,9 @@ int cli_guard(struct cli *cli)
 		return cli_fail(cli, EXIT_NOT_LOADED,
 				"not loaded: nothing is pinned in %s; put it in force: gate25 load",
 				cli->config->pin_dir);
+	/* A part that is missing is no "not loaded": the program may go on dropping. */
 	error = guard_open(cli->config->pin_dir, &cli->guard);
-	return error == -ENOENT ? EXIT_NOT_LOADED : cli_exit_code(error);
+	return cli_exit_code(error);
 }
 
 int cli_lock(struct cli *cli)

@@ -388,6 +388,46 @@ full_stdout() {
 	want "a full disk behind stdout is a failure" 1 $?
 }
 
+two_interfaces() {
+	link_add gw mx1 192.0.2.26
+	configure
+	sed -i 's/^interfaces: .*/interfaces: [mx0, mx1]/' $CONFIG
+	says 0 "mx1 attached" - load mx1
+	says 0 "^guarding mx1 .native.: .*mx0 is not guarded: it was unloaded" - status
+	check "the other one is not" connects $LISTED
+	says 0 "mx0 attached" - load
+	says 0 "^guarding mx[01] .native., mx[01] .native.:" - status
+	check_not "now it is" connects $LISTED
+	says 0 "^mx0 is not guarded any more$" - unload mx0
+	check "one is taken off" connects $LISTED
+	says 0 "mx0 is not guarded: it was unloaded; back with: gate25 load mx0" - status
+	says 1 "^GATE25 WARNING - guarding mx1" - status --check
+	says 0 "nothing changed" "mx0 stays unloaded" reload
+	check "a reload does not attach it" connects $LISTED
+	says 0 "mx0 attached" - load mx0
+	check_not "load does" connects $LISTED
+	says 0 $'mx0 is not guarded.*\nmx1 is not guarded.*\nnothing is guarded now' - unload
+	configure
+}
+
+# Something removed a part of what is pinned: it can still be taken off.
+damaged() {
+	says 0 "mx0 attached" - load
+	rm $PIN/secret
+	says 1 - "$PIN/secret is missing" status
+	says 3 "^GATE25 UNKNOWN" "is missing" status --check
+	check_not "it goes on" connects $LISTED
+	says 1 - "only all of it can be removed" unload mx0
+	says 0 "all that was pinned in $PIN is removed" "is missing" unload
+	check "and ends" connects $LISTED
+	check_not "without a trace" [ -e $PIN ]
+	says 0 "mx0 attached" - load
+	rm $PIN/names
+	says 4 "^NOT LOADED" - status
+	says 0 "all that was pinned in $PIN is removed" - unload
+	check "without its names too" connects $LISTED
+}
+
 unload() {
 	says 1 - "there is no interface eth9; there are: mx0" unload eth9
 	says 0 $'mx0 is not guarded any more\nnothing is guarded now' - unload mx0
@@ -417,5 +457,7 @@ no_permission
 full_stdout
 agent_alive
 unload
+two_interfaces
+damaged
 mail_server_stop
 finish
