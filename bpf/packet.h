@@ -199,7 +199,7 @@ PACKET_INLINE __u64 packet_is_extension(__u8 type)
 /* Where the walk stands. */
 struct packet_walk {
 	__u64 next; /* type of the header at the cursor */
-	__u64 fragment; /* offset (in units of 8, above 3 bits) and the flag "more" of a fragment header, else 0 */
+	__u64 fragment; /* of a fragment header: offset above 3 bits, the lowest says "more" */
 };
 
 /* Steps over one extension header; 0 if the frame ends within. */
@@ -214,7 +214,7 @@ PACKET_INLINE int packet_step(struct cursor *cursor, struct packet_walk *walk)
 		return 0;
 	/* units of 8 bytes behind the first 8; AH counts words (RFC 4302 2.2), a fragment header has no length */
 	more = ((__u64)header[1] << (3 - ah)) * (1 - fragment) & 0x7ff;
-	walk->fragment |= ((__u64)header[2] << 8 | (header[3] & 0xf9)) * fragment;
+	walk->fragment |= ((__u64)header[2] << 8 | header[3]) * fragment;
 	walk->next = header[0];
 	return !!cursor_take(cursor, more);
 }
