@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "bpf/source.h"
 #include "user/ask.h"
 #include "user/cmd_entries.h"
 #include "user/print.h"
@@ -106,7 +107,8 @@ static int allow_change(struct cli *cli, int argc, char **argv, bool add)
 
 /* ---------------------------------------------------------------- list */
 
-static int ban_row(const struct prefix *prefix, const struct gate25_overlay_slot *slot, void *context)
+static int ban_row(const struct prefix *prefix, const struct gate25_overlay_slot *slot,
+		   void *context)
 {
 	char text[PREFIX_TEXT], expires[32];
 
@@ -114,8 +116,8 @@ static int ban_row(const struct prefix *prefix, const struct gate25_overlay_slot
 			      json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:b}", "address",
 					prefix_format(prefix, text), "kind", "ban", "origin",
 					ORIGIN_AUTO, "services", "", "expires",
-					time_format(overlay_time_s(slot->expires_ns), expires), "reason",
-					"", "shadowed", 0));
+					time_format(overlay_time_s(slot->expires_ns), expires),
+					"reason", "", "shadowed", 0));
 	return 0;
 }
 
@@ -154,9 +156,9 @@ static int list_rows(struct desk *desk, const struct request *request, bool allo
 static int list_print(struct cli *cli, int argc, char **argv, bool allow)
 {
 	static const struct column columns[] = {
-		{ "address", "ADDRESS", false }, { "kind", "KIND", false },
-		{ "origin", "ORIGIN", false },	 { "services", "SERVICES", false },
-		{ "expires", "EXPIRES", false }, { "reason", "REASON", false },
+		{ "address", "ADDRESS", false },   { "kind", "KIND", false },
+		{ "origin", "ORIGIN", false },	   { "services", "SERVICES", false },
+		{ "expires", "EXPIRES", false },   { "reason", "REASON", false },
 		{ "shadowed", "SHADOWED", false },
 	};
 	struct request request;
@@ -228,6 +230,29 @@ static int unblock_ask(struct desk *desk, const struct prefix *prefix, struct as
 	return error ? cli_fail(desk->cli, cli_exit_code(error), "%s", strerror(-error)) : 0;
 }
 
+/* What the source itself has used up, in both ledgers; what its network has is others' debt too. */
+static void budget_forget(struct guard *guard, const struct gate25_generation *generation,
+			  const struct gate25_source *source)
+{
+	const struct gate25_limit *limit = &generation->settings.limits[GATE25_SCOPE_SOURCE];
+
+	for (__u32 observe = 0; observe <= 1; observe++) {
+		__u64 hash = source_hash(guard->secret->siphash, source, limit, GATE25_SCOPE_SOURCE,
+					 observe);
+		__u32 line = source_line(hash, generation->settings.source_lines);
+
+		for (int i = 0; line < guard->source_lines && i < GATE25_SOURCE_WORDS; i++) {
+			__u64 *word = &guard->sources[line].words[i];
+			__u64 before = __atomic_load_n(word, __ATOMIC_RELAXED);
+
+			while (before >> SOURCE_TIME_BITS == source_tag(hash) &&
+			       !__atomic_compare_exchange_n(word, &before, 0, false,
+							    __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+				;
+		}
+	}
+}
+
 static int unblock_all(struct desk *desk, const struct request *request)
 {
 	const struct prefix *prefix = &request->targets[0].prefix;
@@ -240,6 +265,10 @@ static int unblock_all(struct desk *desk, const struct request *request)
 	if (code || !desk->guard)
 		return code;
 	code = unblock_ask(desk, prefix, &asker, &answer);
+	if (!code) {
+		budget_forget(desk->guard, ask_generation(asker), &answer.source);
+		code = unblock_ask(desk, prefix, &asker, &answer);
+	}
 	if (!code && answer.verdict != GATE25_PASS) {
 		error = allow_put(desk, request, prefix, expires_s);
 		code = error ? cli_fail(desk->cli, cli_exit_code(error), "%s", strerror(-error)) :
@@ -260,7 +289,8 @@ int do_unblock(struct cli *cli, int argc, char **argv)
 {
 	struct request request;
 	struct desk desk;
-	int code = request_read(cli, TAKES_FOR | TAKES_ADDRESS | TAKES_REASON, argc, argv, &request);
+	int code =
+		request_read(cli, TAKES_FOR | TAKES_ADDRESS | TAKES_REASON, argc, argv, &request);
 
 	if (!code) {
 		code = desk_open(cli, &desk);
