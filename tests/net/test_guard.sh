@@ -90,7 +90,8 @@ lists() {
 	each check_not "nor can swaks deliver" delivers ${LISTED%% *}
 	want "as many connections passed" 2 "$(rose pass)"
 	want "as many were stopped by a list" 3 "$(rose list)"
-	want "the list counts them" 3 "$(metric gate25_list_hits_total list=blocked)"
+	want "the list counts each of their SYNs" "$(metric gate25_packets_total reason=list)" \
+		"$(metric gate25_list_hits_total list=blocked)"
 	each check "reaches port 587, for lists hold for port 25" connects_587 $LISTED
 	for address in $LISTED; do
 		want "test says BLOCKED of $address" BLOCKED "$(word_of $address)"
@@ -139,11 +140,10 @@ limits() {
 	done
 	want "test says LIMITED" LIMITED "$(word_of ${BURSTS%% *})"
 	each check "is served meanwhile" connects $GOOD
-	if gate25 unblock ${BURSTS%% *} > $WORK/said; then
-		check "unblock forgets the debt" connects ${BURSTS%% *}
-	else
-		fail "unblock of a limited source" "$(cat $WORK/said)"
-	fi
+	check "unblock forgets the debt" quietly gate25 unblock ${BURSTS%% *}
+	want "all of it, and needs no allow entry for that" "PASS 0" \
+		"$(word_of ${BURSTS%% *}) $(gate25 -j allow list | jq '.results | length')"
+	check "it connects" connects ${BURSTS%% *}
 }
 
 observe() {
@@ -280,6 +280,7 @@ under_traffic() {
 		echo 198.18.0.$round >> $WORK/blocked.txt
 		quietly gate25 reload || fail "reload $round"
 		want "reload $round took" BLOCKED "$(word_of 198.18.0.$round)"
+		sleep 0.2
 	done
 	stream_end "reload" 20
 	check "limits again" quietly reconfigure
@@ -291,14 +292,17 @@ own_addresses() {
 	check "guard one address of each family" quietly reconfigure \
 		'services: [{name: mx, ports: [25], addresses: [192.0.2.25, "2001:db8::25"]}]'
 	each check_not "is out of the guarded one" connects $LISTED
-	check "and in at the other" in_ns bad "$BUILD/tests/net/smtp" -f ${LISTED%% *} -t 2 probe $other
+	check "and in at the other" connects_to $other ${LISTED%% *}
 	check "guard the other alone" quietly reconfigure \
 		"services: [{name: mx, ports: [25], addresses: [$other]}]"
 	each check "is in" connects $LISTED
-	check_not "and out of the other" \
-		in_ns bad "$BUILD/tests/net/smtp" -f ${LISTED%% *} -t 1 probe $other
+	check_not "and out of the other" connects_to $other ${LISTED%% *}
 	check "guard all again" quietly reconfigure
 	in_ns gw ip address del $other/32 dev mx0
+}
+
+connects_to() { # SERVER ADDR
+	in_ns bad "$BUILD/tests/net/smtp" -f $2 -t 1 probe $1 > /dev/null 2>&1
 }
 
 default_drop() {
@@ -315,7 +319,9 @@ default_drop() {
 	check "take it back" quietly gate25 allow del ${ADDED%% *}
 	check "nobody is allowed any more" quietly reconfigure \
 		'services: [{name: mx, ports: [25], default: drop}]'
+	mark no_allow
 	each check "is in: without an allow entry the default passes" connects $GOOD $ADDED
+	want "and says why" 4 "$(rose no_allow)"
 	check "no default again" quietly reconfigure
 }
 
@@ -343,6 +349,8 @@ interface_back() {
 	check "the interface is gone" [ "$(metric gate25_attached)" -eq 0 ]
 	link_add gw mx0 $GW4 $GW6
 	routes_add gw mx0
+	in_ns good ip neigh flush dev eth0 # the new one has another MAC address
+	in_ns bad ip neigh flush dev eth0
 	check "it is back, and guarded" wait_for 5 guard_ready
 	each check_not "is out" connects $LISTED
 	each check "delivers" delivers $GOOD
@@ -371,7 +379,7 @@ unit_capabilities() {
 	echo ${ADDED%% *} >> $WORK/blocked.txt
 	check "it swaps" quietly gate25 reload
 	check_not "the new entry holds" connects ${ADDED%% *}
-	want "its metrics say so" 1 "$(metric gate25_list_hits_total list=blocked)"
+	check "its metrics say so" [ "$(metric gate25_list_hits_total list=blocked)" -ge 3 ]
 	check "it knows that the sockets are here" open_session_counts
 	want "it has met no error" 0 "$(metric gate25_errors_total)"
 }
@@ -403,8 +411,8 @@ want "gate25 status says not loaded" 4 "$(gate25 status > /dev/null 2>&1; echo $
 configure
 check "the guard starts" guard_start
 want "in native mode" 1 "$(metric gate25_attached interface=mx0 mode=native)"
-for section in lists entries limits observe agent_dead under_traffic own_addresses default_drop \
-	unload interface_back unit_capabilities; do
+sections="lists entries limits observe agent_dead under_traffic own_addresses default_drop unload"
+for section in ${SECTIONS:-$sections interface_back unit_capabilities}; do
 	echo "# ---- $section"
 	$section
 done
