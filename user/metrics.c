@@ -283,7 +283,8 @@ static void guard_write(FILE *out, const struct metrics_input *input)
 		suppressed +=
 			__atomic_load_n(&guard->cpu_state[cpu].events_suppressed, __ATOMIC_RELAXED);
 	family(out, "gate25_events_suppressed_total", "counter",
-	       "Drops that were counted but not logged, since there were more than events_per_s.");
+	       "Drops that were counted but not logged, since there were more than the rate of "
+	       "`events:` allows.");
 	sample(out, suppressed, "gate25_events_suppressed_total", NULL);
 	errors_write(out, guard);
 	family(out, "gate25_build_info", "gauge", "The agent's version; always 1.");

@@ -16,8 +16,8 @@ configure() { # [MODE [OVERLAY_ENTRIES]]
 	guard_config <<-END
 		ports: [25]
 		policy: enforce
-		overlay_entries: ${2:-65536}
-		events_per_s: 50
+		overlay: {max_entries: ${2:-65536}}
+		events: {rate: 50/s}
 		lists: [{name: blocked, file: $WORK/blocked.txt, format: plain}]
 		metrics: {listen: "127.0.0.1:9925"}
 	END
