@@ -601,14 +601,14 @@ static void test_every_truncated_length(void **state)
 
 static int open_world(void **state)
 {
-	struct gate25_settings settings = { 0 };
+	struct world_setup setup = { .without_classes = false };
 
 	(void)state;
 	if (geteuid()) {
 		print_message("skipped: loading BPF programs needs root\n");
 		return -1;
 	}
-	return world_open(&world, &settings);
+	return world_open(&world, &setup);
 }
 
 static int close_world(void **state)

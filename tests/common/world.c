@@ -156,9 +156,9 @@ static void maps_open(struct world *world)
 	world->events_fd = program_map(&world->program, "events");
 }
 
-int world_open(struct world *world, const struct gate25_settings *settings)
+int world_open(struct world *world, const struct world_setup *wanted)
 {
-	struct program_setup setup = { .settings = *settings };
+	struct program_setup setup = { .settings = wanted->settings };
 	struct compiled_table *table = NULL;
 	int error = table_make(&table);
 
@@ -168,6 +168,8 @@ int world_open(struct world *world, const struct gate25_settings *settings)
 	settings_fill(&setup.settings);
 	memcpy(setup.ports, ports, sizeof(ports));
 	setup.table = table;
+	if (wanted->without_classes)
+		table->classes_count = 1;
 	error = program_load(&world->program, &setup);
 	world->cpus = libbpf_num_possible_cpus();
 	world->classes_count = table->classes_count;

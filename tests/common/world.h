@@ -39,11 +39,16 @@ struct world {
 	unsigned int cpus;
 };
 
+struct world_setup {
+	struct gate25_settings settings; /* limits and rate of events; the rest is filled in */
+	bool without_classes;		 /* the table names classes that are not there */
+};
+
 /*
- * `settings` brings limits and rates of events; the rest of it is filled in here. 0 or -errno. What the frames of the
- * world have to do with sockets, it finds in the network namespace of the caller.
+ * 0 or -errno. What the frames of the world have to do with sockets, the program finds in the network namespace
+ * of the caller.
  */
-int world_open(struct world *world, const struct gate25_settings *settings);
+int world_open(struct world *world, const struct world_setup *setup);
 void world_close(struct world *world);
 
 /* Empties all maps of state: no counter, no entry, no debt; everything enforces. */
