@@ -193,6 +193,7 @@ struct agent {
 
 void agent_reloading(struct agent *agent); /* tells systemd, until agent_ready() */
 void agent_ready(struct agent *agent);
-void agent_status(struct agent *agent); /* what `systemctl status` shows */
+void agent_status(struct agent *agent);		      /* what `systemctl status` shows */
+void agent_report(const struct apply_report *report); /* a line a fact in the log */
 
 #endif

@@ -96,17 +96,6 @@ static void attach_one(struct agent *agent, const struct state *state, unsigned 
 	try_note(links, iface, error != 0);
 }
 
-static void links_log(const struct apply_report *report)
-{
-	const json_t *fact;
-	size_t i;
-
-	json_array_foreach(report->errors, i, fact)
-		log_error("%s", json_string_value(fact));
-	json_array_foreach(report->changes, i, fact)
-		log_notice("%s", json_string_value(fact));
-}
-
 static void links_done(struct agent *agent)
 {
 	struct links *links = &agent->links;
@@ -122,7 +111,7 @@ static void links_done(struct agent *agent)
 	if (links->lock >= 0)
 		close(links->lock);
 	links->lock = -1;
-	links_log(&report);
+	agent_report(&report);
 	apply_report_free(&report);
 	state_free(state);
 	views_refresh(agent);
@@ -179,7 +168,7 @@ static void link_event(const char *iface, unsigned int ifindex, bool gone, void 
 	struct agent *agent = context;
 
 	for (unsigned int i = 0; i < agent->config->interfaces_count; i++) {
-		if (strcmp(agent->config->interfaces[i].name, iface))
+		if (strcmp(agent->config->interfaces[i].name, iface) != 0)
 			continue;
 		if (gone && attached_to(agent, iface, ifindex))
 			log_warning("interface %s is gone; guarded again as soon as it is back",

@@ -175,19 +175,6 @@ static void load_run(struct agent *agent)
 
 /* ---------------------------------------------------------------- in the loop */
 
-static void report_log(const struct apply_report *report)
-{
-	const json_t *fact;
-	size_t i;
-
-	json_array_foreach(report->errors, i, fact)
-		log_error("%s", json_string_value(fact));
-	json_array_foreach(report->warnings, i, fact)
-		log_warning("%s", json_string_value(fact));
-	json_array_foreach(report->changes, i, fact)
-		log_notice("%s", json_string_value(fact));
-}
-
 static void list_ids_refresh(struct agent *agent)
 {
 	const struct config *config = agent->config;
@@ -301,7 +288,7 @@ static void load_done(struct agent *agent)
 	else
 		load_enforce(agent);
 	load_clean(load);
-	report_log(&load->report);
+	agent_report(&load->report);
 	server_load_ends(agent->server, &load->report);
 	apply_report_free(&load->report);
 	if (first && load->started)

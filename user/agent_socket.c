@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/queue.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -28,7 +29,7 @@
 
 struct client {
 	struct server *server;
-	struct client *next;
+	LIST_ENTRY(client) others;
 	int fd;
 	sd_event_source *source, *timer;
 	char request[REQUEST_BYTES];
@@ -44,19 +45,14 @@ struct server {
 	char path[108];
 	int lock, fd;
 	sd_event_source *source;
-	struct client *clients;
+	LIST_HEAD(client_list, client) clients;
 	unsigned int count;
 };
 
 static void client_close(struct client *client)
 {
-	struct server *server = client->server;
-	struct client **at = &server->clients;
-
-	while (*at != client)
-		at = &(*at)->next;
-	*at = client->next;
-	server->count--;
+	LIST_REMOVE(client, others);
+	client->server->count--;
 	sd_event_source_unref(client->source);
 	sd_event_source_unref(client->timer);
 	close(client->fd);
@@ -206,8 +202,7 @@ static int client_accept(sd_event_source *source, int fd, uint32_t events, void 
 	}
 	client->server = server;
 	client->fd = accepted;
-	client->next = server->clients;
-	server->clients = client;
+	LIST_INSERT_HEAD(&server->clients, client, others);
 	server->count++;
 	if (sd_event_add_io(server->agent->event, &client->source, accepted, EPOLLIN, client_ready,
 			    client) < 0 ||
@@ -221,16 +216,18 @@ static int client_accept(sd_event_source *source, int fd, uint32_t events, void 
 
 void server_load_begins(struct server *server, enum load_kind kind)
 {
-	for (struct client *client = server->clients; client; client = client->next)
-		client->served = client->waits && (kind == LOAD_RELOAD || client->waits == kind);
+	struct client *client;
+
+	LIST_FOREACH(client, &server->clients, others)
+	client->served = client->waits && (kind == LOAD_RELOAD || client->waits == kind);
 }
 
 void server_load_ends(struct server *server, const struct apply_report *report)
 {
-	struct client *next;
+	struct client *client, *next;
 
-	for (struct client *client = server->clients; client; client = next) {
-		next = client->next;
+	for (client = LIST_FIRST(&server->clients); client; client = next) {
+		next = LIST_NEXT(client, others);
 		if (!client->served)
 			continue;
 		client->served = false;
@@ -322,10 +319,14 @@ int server_open(struct agent *agent, struct server **out)
 
 void server_close(struct server *server)
 {
+	struct client *client, *next;
+
 	if (!server)
 		return;
-	while (server->clients)
-		client_close(server->clients);
+	for (client = LIST_FIRST(&server->clients); client; client = next) {
+		next = LIST_NEXT(client, others);
+		client_close(client);
+	}
 	sd_event_source_unref(server->source);
 	if (server->fd >= 0) {
 		close(server->fd);

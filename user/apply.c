@@ -515,7 +515,7 @@ int apply_enforce(struct guard *guard, const struct config *config, const struct
 int apply_load_interface(struct guard *guard, struct prepared *prepared, const char *iface)
 {
 	for (int i = 0; i < GATE25_IFACES; i++) {
-		if (strcmp(prepared->ifaces[i], iface))
+		if (strcmp(prepared->ifaces[i], iface) != 0)
 			continue;
 		instance_free(prepared->instances[i]);
 		prepared->instances[i] = NULL;
@@ -529,7 +529,7 @@ int apply_attach_interface(struct guard *guard, const struct config *config,
 			   struct apply_report *report)
 {
 	for (unsigned int i = 0; i < config->interfaces_count; i++) {
-		if (strcmp(prepared->ifaces[i], iface) || !prepared->instances[i] ||
+		if (strcmp(prepared->ifaces[i], iface) != 0 || !prepared->instances[i] ||
 		    state_is_unloaded(state, iface))
 			continue;
 		return interface_attach(guard, prepared, i, config->interfaces[i].mode, true,

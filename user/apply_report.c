@@ -188,9 +188,9 @@ static void generations_compare(struct apply_report *report, const struct gate25
 		apply_say(report->changes, "threshold: %d → %d", old->threshold, fresh->threshold);
 	limits_compare(report, old, fresh);
 	if (old->services != fresh->services || old->ports_count != fresh->ports_count ||
-	    memcmp(old->ports, fresh->ports, sizeof(old->ports)) ||
-	    memcmp(old->port_services, fresh->port_services, sizeof(old->port_services)) ||
-	    memcmp(old->default_action, fresh->default_action, sizeof(old->default_action)))
+	    memcmp(old->ports, fresh->ports, sizeof(old->ports)) != 0 ||
+	    memcmp(old->port_services, fresh->port_services, sizeof(old->port_services)) != 0 ||
+	    memcmp(old->default_action, fresh->default_action, sizeof(old->default_action)) != 0)
 		apply_say(report->changes, "services: changed");
 }
 

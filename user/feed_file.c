@@ -51,7 +51,7 @@ static int file_open(const char *path, struct stat *info)
 static int file_read_once(const char *path, char **text, size_t *length,
 			  struct feed_identity *identity)
 {
-	struct stat before, after;
+	struct stat before = { 0 }, after = { 0 };
 	int fd = file_open(path, &before), error = 0;
 	size_t size, done = 0;
 	ssize_t got = 1;

@@ -83,6 +83,19 @@ void agent_status(struct agent *agent)
 		   agent->guard->control->observe ? "only observing" : "enforcing");
 }
 
+void agent_report(const struct apply_report *report)
+{
+	const json_t *fact;
+	size_t i;
+
+	json_array_foreach(report->errors, i, fact)
+		log_error("%s", json_string_value(fact));
+	json_array_foreach(report->warnings, i, fact)
+		log_warning("%s", json_string_value(fact));
+	json_array_foreach(report->changes, i, fact)
+		log_notice("%s", json_string_value(fact));
+}
+
 /* ---------------------------------------------------------------- signals */
 
 static int signal_stop(sd_event_source *source, const struct signalfd_siginfo *info, void *context)

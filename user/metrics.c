@@ -9,7 +9,6 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -49,31 +48,22 @@ static void label_write(FILE *out, const char *value)
 	}
 }
 
-/* `labels` are pairs of name and value, ended by NULL. */
-static void labels_write(FILE *out, va_list labels)
-{
-	const char *name = va_arg(labels, const char *), *before = "{";
+/* Pairs of name and value. */
+#define LABELS(...) ((const char *const[]){ __VA_ARGS__, NULL })
 
-	if (!name)
-		return;
-	for (; name; name = va_arg(labels, const char *)) {
-		fprintf(out, "%s%s=\"", before, name);
-		label_write(out, va_arg(labels, const char *));
+/* `labels` may be NULL. */
+static void sample(FILE *out, const char *name, const char *const *labels, __u64 value)
+{
+	const char *before = "{";
+
+	fputs(name, out);
+	for (; labels && labels[0]; labels += 2) {
+		fprintf(out, "%s%s=\"", before, labels[0]);
+		label_write(out, labels[1]);
 		fputc('"', out);
 		before = ",";
 	}
-	fputc('}', out);
-}
-
-__attribute__((sentinel)) static void sample(FILE *out, __u64 value, const char *name, ...)
-{
-	va_list labels;
-
-	fputs(name, out);
-	va_start(labels, name);
-	labels_write(out, labels);
-	va_end(labels);
-	fprintf(out, " %llu\n", value);
+	fprintf(out, "%s %llu\n", before[0] == ',' ? "}" : "", value);
 }
 
 /* ---------------------------------------------------------------- packets and connections */
@@ -87,9 +77,10 @@ static void row_write(FILE *out, const struct guard *guard, const char *metric, 
 		if (!reason_label(reason))
 			continue;
 		counter = guard_counter(guard, iface, row, reason);
-		sample(out, connections ? counter.connections : counter.packets, metric,
-		       "interface", guard->names->ifaces[iface], "service", service, "verdict",
-		       reason_verdict(reason), "reason", reason_label(reason), NULL);
+		sample(out, metric,
+		       LABELS("interface", guard->names->ifaces[iface], "service", service,
+			      "verdict", reason_verdict(reason), "reason", reason_label(reason)),
+		       connections ? counter.connections : counter.packets);
 	}
 }
 
@@ -146,8 +137,8 @@ static void list_hits_write(FILE *out, const struct metrics_input *input)
 		int id = input->list_ids[i];
 
 		if (id >= 0 && input->list_hits)
-			sample(out, input->list_hits[id], "gate25_list_hits_total", "list",
-			       input->config->lists[i].name, NULL);
+			sample(out, "gate25_list_hits_total",
+			       LABELS("list", input->config->lists[i].name), input->list_hits[id]);
 	}
 }
 
@@ -160,12 +151,11 @@ static void list_errors_write(FILE *out, const struct metrics_input *input)
 
 		for (int kind = 0; id >= 0 && kind < GATE25_LIST_ERRORS; kind++)
 			if (list_error_kinds[kind])
-				sample(out,
+				sample(out, "gate25_list_errors_total",
+				       LABELS("list", input->config->lists[i].name, "kind",
+					      list_error_kinds[kind]),
 				       __atomic_load_n(&input->guard->totals[id].errors[kind],
-						       __ATOMIC_RELAXED),
-				       "gate25_list_errors_total", "list",
-				       input->config->lists[i].name, "kind", list_error_kinds[kind],
-				       NULL);
+						       __ATOMIC_RELAXED));
 	}
 }
 
@@ -178,10 +168,10 @@ static void lists_write(FILE *out, const struct metrics_input *input)
 		const char *name = input->config->lists[i].name;
 		const struct gate25_list_info *list = list_in_force(input, name);
 
-		sample(out, list ? list->entries4 : 0, "gate25_entries", "list", name, "family",
-		       "ipv4", NULL);
-		sample(out, list ? list->entries6 : 0, "gate25_entries", "list", name, "family",
-		       "ipv6", NULL);
+		sample(out, "gate25_entries", LABELS("list", name, "family", "ipv4"),
+		       list ? list->entries4 : 0);
+		sample(out, "gate25_entries", LABELS("list", name, "family", "ipv6"),
+		       list ? list->entries6 : 0);
 	}
 	family(out, "gate25_list_last_success_timestamp_seconds", "gauge",
 	       "When the source of a list was last read, or found unchanged; 0: never.");
@@ -189,8 +179,8 @@ static void lists_write(FILE *out, const struct metrics_input *input)
 		const char *name = input->config->lists[i].name;
 		const struct feed_state *state = feeds_find(input->feeds, name);
 
-		sample(out, state ? state->last_success_s : 0,
-		       "gate25_list_last_success_timestamp_seconds", "list", name, NULL);
+		sample(out, "gate25_list_last_success_timestamp_seconds", LABELS("list", name),
+		       state ? state->last_success_s : 0);
 	}
 }
 
@@ -204,14 +194,14 @@ static void overlay_write(FILE *out, const struct metrics_input *input)
 	for (size_t i = 0; i < input->origins_count; i++) {
 		const struct metrics_origin *origin = &input->origins[i];
 
-		sample(out, origin->entries4, "gate25_overlay_entries", "origin", origin->origin,
-		       "family", "ipv4", NULL);
-		sample(out, origin->entries6, "gate25_overlay_entries", "origin", origin->origin,
-		       "family", "ipv6", NULL);
+		sample(out, "gate25_overlay_entries",
+		       LABELS("origin", origin->origin, "family", "ipv4"), origin->entries4);
+		sample(out, "gate25_overlay_entries",
+		       LABELS("origin", origin->origin, "family", "ipv6"), origin->entries6);
 	}
 	family(out, "gate25_overlay_entries_max", "gauge",
 	       "The most addresses and prefixes that single entries can be kept for.");
-	sample(out, input->guard->overlay_max, "gate25_overlay_entries_max", NULL);
+	sample(out, "gate25_overlay_entries_max", NULL, input->guard->overlay_max);
 }
 
 /* ---------------------------------------------------------------- the guard itself */
@@ -220,10 +210,10 @@ static void attached_one(FILE *out, const char *name, const struct attachment *a
 {
 	bool there = attached && attached->ifindex;
 
-	sample(out, there && attached->native, "gate25_attached", "interface", name, "mode",
-	       "native", NULL);
-	sample(out, there && !attached->native, "gate25_attached", "interface", name, "mode",
-	       "generic", NULL);
+	sample(out, "gate25_attached", LABELS("interface", name, "mode", "native"),
+	       there && attached->native);
+	sample(out, "gate25_attached", LABELS("interface", name, "mode", "generic"),
+	       there && !attached->native);
 }
 
 static const struct attachment *attachment_of(const struct metrics_input *input, const char *name)
@@ -266,7 +256,7 @@ static void errors_write(FILE *out, const struct guard *guard)
 		for (unsigned int cpu = 0; cpu < guard->cpus; cpu++)
 			sum += __atomic_load_n(&guard->cpu_state[cpu].errors[kind],
 					       __ATOMIC_RELAXED);
-		sample(out, sum, "gate25_errors_total", "kind", error_kinds[kind], NULL);
+		sample(out, "gate25_errors_total", LABELS("kind", error_kinds[kind]), sum);
 	}
 }
 
@@ -277,7 +267,7 @@ static void guard_write(FILE *out, const struct metrics_input *input)
 
 	family(out, "gate25_paused", "gauge",
 	       "1: an operator paused the guard, everything passes and is counted as observed.");
-	sample(out, guard->control->pause_until_ns > input->now_ns, "gate25_paused", NULL);
+	sample(out, "gate25_paused", NULL, guard->control->pause_until_ns > input->now_ns);
 	attached_write(out, input);
 	for (unsigned int cpu = 0; cpu < guard->cpus; cpu++)
 		suppressed +=
@@ -285,10 +275,10 @@ static void guard_write(FILE *out, const struct metrics_input *input)
 	family(out, "gate25_events_suppressed_total", "counter",
 	       "Drops that were counted but not logged, since there were more than the rate of "
 	       "`events:` allows.");
-	sample(out, suppressed, "gate25_events_suppressed_total", NULL);
+	sample(out, "gate25_events_suppressed_total", NULL, suppressed);
 	errors_write(out, guard);
 	family(out, "gate25_build_info", "gauge", "The agent's version; always 1.");
-	sample(out, 1, "gate25_build_info", "version", GATE25_VERSION, NULL);
+	sample(out, "gate25_build_info", LABELS("version", GATE25_VERSION), 1);
 }
 
 /* ---------------------------------------------------------------- this process */
@@ -371,13 +361,13 @@ static void process_write(FILE *out)
 			(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6);
 	family(out, "process_resident_memory_bytes", "gauge",
 	       "Memory of the agent that is in RAM.");
-	sample(out, resident_bytes, "process_resident_memory_bytes", NULL);
+	sample(out, "process_resident_memory_bytes", NULL, resident_bytes);
 	family(out, "process_virtual_memory_bytes", "gauge", "Address space of the agent.");
-	sample(out, virtual_bytes, "process_virtual_memory_bytes", NULL);
+	sample(out, "process_virtual_memory_bytes", NULL, virtual_bytes);
 	family(out, "process_open_fds", "gauge", "File descriptors that the agent has open.");
-	sample(out, descriptors_open(), "process_open_fds", NULL);
+	sample(out, "process_open_fds", NULL, descriptors_open());
 	family(out, "process_max_fds", "gauge", "File descriptors that it may open.");
-	sample(out, descriptors.rlim_cur, "process_max_fds", NULL);
+	sample(out, "process_max_fds", NULL, descriptors.rlim_cur);
 	family(out, "process_start_time_seconds", "gauge", "When the agent started.");
 	fprintf(out, "process_start_time_seconds %.2f\n",
 		boot_time_s() + start_ticks() / sysconf(_SC_CLK_TCK));

@@ -48,6 +48,7 @@ static int stage_setup(void **state)
 {
 	struct stage *stage = calloc(1, sizeof(*stage));
 
+	*state = stage;
 	snprintf(stage->directory, sizeof(stage->directory), "/tmp/gate25-feeds-XXXXXX");
 	if (!mkdtemp(stage->directory))
 		return -1;
@@ -60,7 +61,6 @@ static int stage_setup(void **state)
 	snprintf(stage->list.name, sizeof(stage->list.name), "one");
 	stage->list.file = stage->file;
 	stage->list.refresh_s = 3600;
-	*state = stage;
 	return 0;
 }
 
@@ -190,7 +190,7 @@ static void test_sources(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(source_cases); i++) {
-		void *stage;
+		void *stage = NULL;
 
 		assert_int_equal(stage_setup(&stage), 0);
 		source_run(&source_cases[i], stage);
@@ -604,7 +604,7 @@ static void test_http(void **state)
 	(void)state;
 	server_start(plain_pages, ARRAY_SIZE(plain_pages));
 	for (size_t i = 0; i < ARRAY_SIZE(http_cases); i++) {
-		struct stage *stage;
+		struct stage *stage = NULL;
 
 		assert_int_equal(stage_setup((void **)&stage), 0);
 		load_url(stage, http_cases[i].path);
