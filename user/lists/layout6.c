@@ -87,8 +87,12 @@ static int groups_make(struct layout6 *plan, const struct entries6 *prefixes)
 		error = -ENOMEM;
 	for (size_t i = 0; i < prefixes->count && !error; i++)
 		lengths_note(lengths, &prefixes->entries[i]);
-	for (__u32 i = 0; i < FIRST_ENTRIES && !error; i++)
-		error = group_number(plan, hash, &lengths[i], &plan->first[i]);
+	for (__u32 i = 0; i < FIRST_ENTRIES && !error; i++) {
+		if (i && !memcmp(&lengths[i], &lengths[i - 1], sizeof(*lengths))) /* as most are */
+			plan->first[i] = plan->first[i - 1];
+		else
+			error = group_number(plan, hash, &lengths[i], &plan->first[i]);
+	}
 	free(hash);
 	free(lengths);
 	return error;
