@@ -64,7 +64,12 @@ note() { # [TEXT]
 
 # A command on the gateway with what it says.
 on_gateway() { # gate25 ARGUMENT…
-	printf '    gw# %s\n' "$*"
+	local argument line=
+	for argument; do
+		[ "$argument" = "${argument% *}" ] || argument="'$argument'"
+		line="$line $argument"
+	done
+	printf '    gw#%s\n' "$line"
 	"$@" > $WORK/said 2>&1
 	local status=$?
 	sed 's/^/        | /' $WORK/said
