@@ -6,6 +6,7 @@
  * In: a timer, a change of the journal. Out: a tidy overlay, right control words, counts for the metrics. The map may
  * hold many entries: all that walks it runs beside the loop.
  */
+#include "bpf/source.h"
 #include "user/agent.h"
 
 #include <errno.h>
@@ -89,6 +90,15 @@ static void control_resync(struct upkeep *upkeep)
 	state_free(state);
 }
 
+/* Budgets that are long full again are emptied, before the clock of their words comes round. No lock: words change by CAS. */
+static void sources_sweep(struct guard *guard)
+{
+	__u64 now_ns = monotonic_ns();
+
+	for (__u32 i = 0; i < guard->source_lines; i++)
+		source_sweep(guard->sources[i].words, now_ns);
+}
+
 static void upkeep_run(struct agent *agent)
 {
 	struct upkeep *upkeep = &agent->upkeep;
@@ -104,6 +114,7 @@ static void upkeep_run(struct agent *agent)
 		overlay_collect(upkeep->guard);
 		close(lock);
 	}
+	sources_sweep(upkeep->guard);
 	origins_count(upkeep);
 }
 
