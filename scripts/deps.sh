@@ -3,7 +3,8 @@
 #
 # Installs from Debian's packages what is missing: scripts/deps.sh build|demo|test|lint|all …
 # With everything there it asks dpkg once and is done. Nothing that is installed is upgraded or
-# removed, and no service is started: a mail gateway keeps the mail server that it has.
+# removed, and no service that comes along is started, now or at the next boot: a mail gateway
+# keeps the mail server that it has, and opens no port.
 set -euo pipefail
 
 build=(gcc libc6-dev linux-libc-dev make pkgconf clang bpftool git
@@ -62,7 +63,26 @@ trap 'exit 143' TERM HUP
 printf '#!/bin/sh\nexit 101\n' > $policy
 chmod 755 $policy
 
+# What could start at boot, by name.
+services() {
+	find /lib/systemd/system /etc/init.d -maxdepth 1 -type f \
+		\( -name '*.service' -o -name '*.socket' -o -name '*.timer' -o -path '/etc/init.d/*' \) \
+		-printf '%f\n' 2> /dev/null | sort -u
+}
+
+services_disable() { # NAME…
+	local name
+	for name; do
+		if command -v systemctl > /dev/null; then
+			systemctl disable --quiet "$name" > /dev/null 2>&1 || true
+		elif [ -e "/etc/init.d/$name" ]; then
+			update-rc.d "$name" disable > /dev/null 2>&1 || true
+		fi
+	done
+}
+
 export DEBIAN_FRONTEND=noninteractive
+services_before=$(services)
 log=$(mktemp)
 echo "Installing ${#missing[@]} packages: ${missing[*]}"
 if ! { apt-get update && apt-get install -y --no-install-recommends --no-remove "${missing[@]}"; } \
@@ -73,3 +93,8 @@ if ! { apt-get update && apt-get install -y --no-install-recommends --no-remove 
 	exit 1
 fi
 rm -f "$log"
+mapfile -t new < <(comm -13 <(echo "$services_before") <(services))
+if [ ${#new[@]} -gt 0 ]; then
+	services_disable "${new[@]}"
+	echo "None of these runs now or starts at boot: ${new[*]}"
+fi
