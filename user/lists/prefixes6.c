@@ -10,6 +10,10 @@
  * holes, and not what is left of it. A prefix keeps a few candidates only: which one is taken
  * decides how many prefixes there are, not what they say.
  *
+ * Each length that occurs is one more probe of the look-up, so only every fourth is used: what has one class
+ * is written as up to eight prefixes of the next length, and elsewhere the choice is left to the levels
+ * below. Else a few neighbours among many hosts would bring in /127, /126.
+ *
  * The tree is not built: a node is a prefix and the segments in it. Where all borders of a node lie in
  * one small prefix below it, the levels between are a chain, whose other sides have one class each.
  */
@@ -21,6 +25,7 @@
 
 #define CANDIDATES 4
 #define BITS	   128
+#define STRIDE	   4 /* lengths that are multiples of it are used; 64 is one */
 
 struct candidates {
 	__u16 classes[CANDIDATES];
@@ -159,8 +164,9 @@ static __attribute__((noinline)) struct candidates
 chain_top(const struct branch *branch, unsigned int length, const struct candidates *bottom)
 {
 	struct candidates steps[BITS + 1];
+	unsigned int made = chain_up(branch, length, bottom, steps);
 
-	return steps[chain_up(branch, length, bottom, steps)];
+	return steps[made];
 }
 
 /* The way up. A node is at most 128 branches deep. */
@@ -181,71 +187,73 @@ static struct candidates node_judge(struct making *making, const struct node *no
 
 /* ---------------------------------------------------------------- the way down */
 
+/* A prefix that has one class all over. */
 static int entry_add(struct making *making, u128 base, unsigned int length, __u16 class)
 {
 	struct entries6 *out = making->out;
+	unsigned int used = (length + STRIDE - 1) / STRIDE * STRIDE;
+	u128 step = used ? (u128)1 << (BITS - used) : 0;
 
 	base &= mask6(length);
-	if (array_grow(&out->entries, &out->room, out->count, sizeof(*out->entries)))
-		return -ENOMEM;
-	out->entries[out->count++] = (struct entry6){
-		.hi = base >> 64,
-		.lo = base,
-		.class = class,
-		.length = length,
-	};
+	for (unsigned int i = 0; i < 1U << (used - length); i++, base += step) {
+		if (array_grow(&out->entries, &out->room, out->count, sizeof(*out->entries)))
+			return -ENOMEM;
+		out->entries[out->count++] = (struct entry6){
+			.hi = base >> 64,
+			.lo = base,
+			.class = class,
+			.length = used,
+		};
+	}
 	return 0;
 }
 
-/* Writes the prefix, unless what it inherits will do. */
-static int prefix_settle(struct making *making, u128 base, unsigned int length,
+/* A prefix that has several: written where its length is used, unless what it inherits will do. */
+static int choice_settle(struct making *making, u128 base, unsigned int length,
 			 const struct candidates *set, __u16 *inherited)
 {
-	if (candidates_have(set, *inherited))
+	if (length % STRIDE || candidates_have(set, *inherited))
 		return 0;
 	*inherited = set->classes[0];
 	return entry_add(making, base, length, *inherited);
 }
 
-/* Down the chain from the node to the branch. */
+/* Down the chain from the node to the branch, which is the last to be settled. */
 static __attribute__((noinline)) int chain_write(struct making *making, const struct node *node,
 						 const struct branch *branch,
 						 const struct candidates *bottom, __u16 *inherited)
 {
-	struct candidates steps[BITS + 1], side;
-	unsigned int left = chain_up(branch, node->length, bottom, steps), length;
-	__u16 other;
+	struct candidates steps[BITS + 1];
+	unsigned int made = chain_up(branch, node->length, bottom, steps), above;
+	unsigned int length = node->length;
 	int error = 0;
+	__u16 side;
 
-	/* the top first: between it and the steps that were made, one class holds for all */
-	if (left < branch->length - node->length)
-		error = prefix_settle(making, branch->base, node->length, &steps[left], inherited);
-	for (; left && !error; left--) {
-		length = branch->length - left;
-		error = prefix_settle(making, branch->base, length, &steps[left], inherited);
-		if (error)
-			break;
-		length++;
-		side = candidates_one(chain_side(branch, length));
-		other = *inherited;
-		error = prefix_settle(making, branch->base ^ (u128)1 << (BITS - length), length,
-				      &side, &other);
+	for (; length < branch->length && !error; length++) {
+		/* one class on both sides: once it is inherited, there is nothing to write */
+		if (length + made < branch->length && *inherited == branch->before)
+			length = branch->length - made;
+		above = branch->length - length;
+		error = choice_settle(making, branch->base, length,
+				      &steps[above < made ? above : made], inherited);
+		side = chain_side(branch, length + 1);
+		if (!error && side != *inherited)
+			error = entry_add(making, branch->base ^ (u128)1 << (BITS - 1 - length),
+					  length + 1, side);
 	}
 	if (!error)
-		error = prefix_settle(making, branch->base, branch->length, &steps[0], inherited);
+		error = choice_settle(making, branch->base, branch->length, &steps[0], inherited);
 	return error;
 }
 
 static int node_write(struct making *making, const struct node *node, __u16 inherited)
 {
-	struct candidates leaf;
+	__u16 class = making->segments[node->from].class;
 	struct branch branch;
 	int error;
 
-	if (node->from == node->to) {
-		leaf = candidates_one(making->segments[node->from].class);
-		return prefix_settle(making, node->base, node->length, &leaf, &inherited);
-	}
+	if (node->from == node->to)
+		return class == inherited ? 0 : entry_add(making, node->base, node->length, class);
 	branch = branch_find(making->segments, node);
 	error = chain_write(making, node, &branch, &making->branches[making->branches_count++],
 			    &inherited);
@@ -262,7 +270,7 @@ int prefixes6_make(const struct segment6 *segments, size_t count, struct entries
 	struct node root = { .to = count - 1 };
 	int error;
 
-	/* a branch has a border in its middle, or some on both sides of it: fewer than two a segment */
+	/* a branch has a border in its middle, or some on both sides: fewer than two a segment */
 	making.branches = malloc(2 * count * sizeof(*making.branches));
 	if (!making.branches)
 		return -ENOMEM;
