@@ -4,16 +4,16 @@
  *
  * In: the lines of the table, its layout, a source. Out: its class, 0 for "on no list".
  *
- * The including file defines TABLE_LINE(table, index): the 64 bytes of a line (const void *), or NULL
- * beyond the end. In the kernel that is bpf_map_lookup_elem() on the mmapable array, and
+ * The including file defines TABLE_LINE(table, index): the 64 bytes of a line (const void *), or
+ * NULL beyond the end. In the kernel that is bpf_map_lookup_elem() on the mmapable array, and
  * bpf_helpers.h comes before this file.
  *
- * IPv4: a first level by the upper 16 bits, blocks by the next 8, leaves by the last 8; where single
- * hosts stand out from their surroundings, buckets of hosts. A host's entry overrides what the levels
- * say, also with class 0. IPv6: the first 16 bits choose a group, which holds the class of that /16 and
- * the lengths of the longer prefixes that occur under it; from the longest to the shortest, the
- * first one found decides, also with class 0. One line of 64 bytes a probe; a bucket that
- * overflows names another one.
+ * IPv4: a first level by the upper 16 bits, blocks by the next 8, leaves by the last 8; where
+ * single hosts stand out from their surroundings, buckets of hosts. A host's entry overrides what
+ * the levels say, also with class 0. IPv6: the first 16 bits choose a group, which holds the
+ * class of that /16 and the lengths of the longer prefixes that occur under it; from the longest
+ * to the shortest, the first one found decides, also with class 0. One line of 64 bytes a probe;
+ * a bucket that overflows names another one.
  */
 #ifndef GATE25_TABLE_H
 #define GATE25_TABLE_H
@@ -31,10 +31,10 @@
 #define TABLE_LEAF_ENTRIES  256 /* __u16, 8 lines */
 
 /*
- * Buckets. `next` is the number of a further bucket of the same section, 0 for none; these lie behind the
- * `*_buckets` ones that the hash chooses from, and the last of a chain is shared with other chains. A
- * free slot of an IPv4 bucket repeats an entry of the table; a free slot of the others has length 0, which
- * is never asked for.
+ * Buckets. `next` is the number of a further bucket of the same section, 0 for none; these lie
+ * behind the `*_buckets` ones that the hash chooses from, and the last of a chain is shared with
+ * other chains. A free slot of an IPv4 bucket repeats an entry of the table; a free slot of the
+ * others has length 0, which is never asked for.
  */
 #define TABLE_PROBES 4 /* a chain is never longer */
 
@@ -79,8 +79,9 @@ struct table_group6 {
 _Static_assert(sizeof(struct table_group6) == 2 * TABLE_LINE_BYTES, "IPv6 group");
 
 /*
- * Keeps the compiler from seeing what a value is made of: it would find out that the arithmetic below is a
- * comparison and make it a branch, and the verifier would follow each combination of them.
+ * Keeps the compiler from seeing what a value is made of: it would find out that the arithmetic
+ * below is a comparison and make it a branch, and the verifier would follow each combination of
+ * them.
  */
 #define TABLE_OPAQUE(value) __asm__("" : "+r"(value))
 
@@ -150,7 +151,9 @@ static inline __u16 table_half(void *table, __u32 section, __u32 index)
 	return halves ? halves[index & 31] : 0;
 }
 
-/* What buckets answer: found << 16 | class. OR, not a sum, so that a repeated entry does no harm. */
+/*
+ * What buckets answer: found << 16 | class. OR, not a sum, so that a repeated entry does no harm.
+ */
 #define TABLE_FOUND 0x10000U
 
 static TABLE_INLINE __u32 table_match4(const struct table_hosts4 *bucket, __u32 address)

@@ -14,7 +14,10 @@
 
 #define MAPPED_LO 0x0000ffff00000000ULL /* ::ffff:0:0/96 */
 
-/* The bits of a word of `width` that a prefix of `length` leaves to hosts; length may be negative or more. */
+/*
+ * The bits of a word of `width` that a prefix of `length` leaves to hosts; length may be negative
+ * or more.
+ */
 static __u64 host_bits(int length, int width)
 {
 	if (length >= width)

@@ -19,18 +19,19 @@ struct prefix {
 #define PREFIX_TEXT 52 /* longest "xxxx:…:xxxx/128" and its final 0 */
 
 /*
- * Reads ADDR or ADDR/LEN. Strict: four decimal octets without leading zeros (they mean other numbers
- * to inet_aton), RFC 4291 text for IPv6, no zone, no space. Host bits beyond LEN are refused with
- * -EINVAL and *why set to a constant text for the message; so is everything else that is refused.
- * IPv4-mapped (::ffff:0:0/96) and the `translated` prefixes (count of them, each hi and lo as in
- * gate25_settings) of length 96 and more become family 4.
+ * Reads ADDR or ADDR/LEN. Strict: four decimal octets without leading zeros (they mean other
+ * numbers to inet_aton), RFC 4291 text for IPv6, no zone, no space. Host bits beyond LEN are
+ * refused with -EINVAL and *why set to a constant text for the message; so is everything else
+ * that is refused. IPv4-mapped (::ffff:0:0/96) and the `translated` prefixes (count of them, each
+ * hi and lo as in gate25_settings) of length 96 and more become family 4.
  */
 int prefix_parse(const char *text, const __u64 (*translated)[2], unsigned int count,
 		 struct prefix *out, const char **why);
 
 /*
- * Does an IPv6 address only carry an IPv4 one: in ::ffff:0:0/96, or in one of the translated prefixes?
- * address_normalise() makes those family 4, as all of the guard sees them; others stay as they are.
+ * Does an IPv6 address only carry an IPv4 one: in ::ffff:0:0/96, or in one of the translated
+ * prefixes? address_normalise() makes those family 4, as all of the guard sees them; others stay
+ * as they are.
  */
 bool address_carries4(const struct gate25_source *address, const __u64 (*translated)[2],
 		      unsigned int count);

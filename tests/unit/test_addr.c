@@ -120,7 +120,7 @@ static void test_readings(void **state)
 			continue;
 		}
 		prefix_format(&prefix, text);
-		if (!readings[i].want || strcmp(text, readings[i].want))
+		if (!readings[i].want || strcmp(text, readings[i].want) != 0)
 			fail_msg("%s: read as %s", readings[i].text, text);
 		assert_int_equal(parse(text, &second), 0);
 		assert_string_equal(prefix_format(&second, again), text);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The compiled table against a naive reading of the same lists: which lists cover an address, what their
- * weights say per service. The look-up is the one that runs in the kernel.
+ * The compiled table against a naive reading of the same lists: which lists cover an address,
+ * what their weights say per service. The look-up is the one that runs in the kernel.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -87,7 +87,10 @@ static __u64 naive_lists(const struct scene *scene, unsigned int family, u128 ad
 	return lists;
 }
 
-/* Sum, action and whether it blocks, over the block lists of a set; written from the description alone. */
+/*
+ * Sum, action and whether it blocks, over the block lists of a set; written from the description
+ * alone.
+ */
 struct naive_sum {
 	int score;
 	bool blocks;

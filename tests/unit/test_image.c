@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Images on disk: written and read back, damaged at every byte, cut at every length; and the search in them.
+ * Images on disk: written and read back, damaged at every byte, cut at every length; and the
+ * search in them.
  */
 #include <setjmp.h>
 #include <stdarg.h>

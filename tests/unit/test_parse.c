@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Lists as text: what each format takes, refuses and makes of it; small golden lists in tests/data/lists;
- * the real ones beside the repository, where they are.
+ * Lists as text: what each format takes, refuses and makes of it; small golden lists in
+ * tests/data/lists; the real ones beside the repository, where they are.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -495,9 +495,9 @@ static void test_bad_lines(void **state)
 	list_image_free(image);
 
 	notes[0] = 0;
-	strcpy(many, "192.0.2.7\n");
+	memcpy(many, "192.0.2.7\n", 11);
 	for (int i = 0; i < 30; i++)
-		strcat(many, "x\n");
+		memcpy(many + 10 + 2 * i, "x\n", 3);
 	assert_int_equal(list_parse(many, strlen(many), &settings, &image, &why), 0);
 	assert_int_equal(image->bad_lines, 30);
 	assert_non_null(strstr(notes, "21:x "));
@@ -576,7 +576,7 @@ static void test_golden(void **state)
 	struct list_image *image;
 	char want_path[256], counts[64], *text, *want, *shown;
 	const char *why;
-	size_t length, ignored;
+	size_t length = 0, ignored;
 	glob_t found;
 
 	(void)state;
@@ -621,7 +621,7 @@ static void test_real(void **state)
 	struct list_image *image;
 	struct prefix prefix;
 	const char *why;
-	size_t length, seen = 0;
+	size_t length = 0, seen = 0;
 	char *text;
 
 	(void)state;

@@ -2,9 +2,9 @@
 /*
  * Entries of a table into buckets of one line each.
  *
- * In: the bucket that the hash chose for each entry. Out: bucket and slot of each. A bucket that overflows
- * gets buckets of its own while it fills them, and shares the last with others: a shared one is full, so
- * that overflow costs hardly any memory.
+ * In: the bucket that the hash chose for each entry. Out: bucket and slot of each. A bucket that
+ * overflows gets buckets of its own while it fills them, and shares the last with others: a
+ * shared one is full, so that overflow costs hardly any memory.
  */
 #include <errno.h>
 #include <stdlib.h>

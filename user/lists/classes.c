@@ -2,7 +2,8 @@
 /*
  * Sets of lists -> classes: what the lists that cover an address together say, per service.
  *
- * In: the set as bits, the lists' weights and policies. Out: struct gate25_class, as the kernel reads it.
+ * In: the set as bits, the lists' weights and policies. Out: struct gate25_class, as the kernel
+ * reads it.
  */
 #include <errno.h>
 #include <limits.h>

@@ -2,7 +2,8 @@
 /*
  * Lists -> the table and the classes of a generation.
  *
- * In: images with weights and policies. Out: classes, and the lines that the kernel's look-up reads.
+ * In: images with weights and policies. Out: classes, and the lines that the kernel's look-up
+ * reads.
  */
 #include "user/lists/compile.h"
 

@@ -2,8 +2,9 @@
 /*
  * Lists -> the table and the classes of a generation.
  *
- * A sweep over the sorted ranges of all lists gives disjoint ranges, each with the set of lists that
- * cover it. Each distinct set becomes a class; scores are summed here, once, not in the kernel.
+ * A sweep over the sorted ranges of all lists gives disjoint ranges, each with the set of lists
+ * that cover it. Each distinct set becomes a class; scores are summed here, once, not in the
+ * kernel.
  */
 #ifndef GATE25_LISTS_COMPILE_H
 #define GATE25_LISTS_COMPILE_H
@@ -32,22 +33,26 @@ struct compiled_table {
 	void *lines;
 	struct gate25_class *classes; /* [0] is "on no list" */
 	size_t classes_count;
-	__u8 allow_services; /* bit per service slot: some allow list that is not empty holds for it */
+	__u8 allow_services; /* bit per service slot: an allow list holds that is not empty */
 };
 
 /*
- * 0 or -errno: -E2BIG for more than GATE25_LISTS lists or GATE25_CLASSES classes, -ENOMEM. *out is
- * left alone on failure.
+ * 0 or -errno: -E2BIG for more than GATE25_LISTS lists or GATE25_CLASSES classes, -ENOMEM. *out
+ * is left alone on failure.
  *
- * Per service s of a class: ALLOW if an allow list of the set holds for s. BLOCK if the weights of the
- * set's enforcing block lists that hold for s sum up to the threshold or more; SHADOW likewise over
- * all of them. Where only insecure lists add to a sum, it is capped at threshold - 1. The action is that of the list of
- * the greatest weight among those summed, at a tie the mildest; a list whose action is pass counts as observed.
- * A list that is observed never changes an enforced sum or action.
+ * Per service s of a class: ALLOW if an allow list of the set holds for s. BLOCK if the weights
+ * of the set's enforcing block lists that hold for s sum up to the threshold or more; SHADOW
+ * likewise over all of them. Where only insecure lists add to a sum, it is capped at threshold -
+ * 1. The action is that of the list of the greatest weight among those summed, at a tie the
+ * mildest; a list whose action is pass counts as observed. A list that is observed never changes
+ * an enforced sum or action.
  */
 int table_compile(const struct compile_input *input, struct compiled_table **out);
 
-/* What the kernel finds: the class of a source in the lines of a table, compiled or mapped back from a map. */
+/*
+ * What the kernel finds: the class of a source in the lines of a table, compiled or mapped back
+ * from a map.
+ */
 __u16 table_class(const void *lines, const struct gate25_table_layout *layout,
 		  const struct gate25_source *source);
 

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A parsed list as a file: the last good list, which the guard starts from when its source is away.
+ * A parsed list as a file: the last good list, which the guard starts from when its source is
+ * away.
  *
  * In: an image in memory. Out: a file that is either whole and right, or not read at all.
  *
- * The file: a header, then the ranges of both families as they are in memory. It is written and read on
- * the same machine; one of another byte order has another magic.
+ * The file: a header, then the ranges of both families as they are in memory. It is written and
+ * read on the same machine; one of another byte order has another magic.
  */
 #include "user/lists/image.h"
 

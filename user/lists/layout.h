@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * From disjoint ranges with classes to the lines of the table: what compile.c, layout4.c, layout6.c and
- * buckets.c share. bpf/table.h says what the lines hold.
+ * From disjoint ranges with classes to the lines of the table: what compile.c, layout4.c,
+ * layout6.c and buckets.c share. bpf/table.h says what the lines hold.
  */
 #ifndef GATE25_LISTS_LAYOUT_H
 #define GATE25_LISTS_LAYOUT_H
@@ -25,7 +25,10 @@ static inline const void *table_line(const struct table_lines *lines, __u32 inde
 #define TABLE_LINE(table, index) table_line(table, index)
 #include "bpf/table.h"
 
-/* A segment ends where the next one begins; the first begins at 0, the last ends with the address space. */
+/*
+ * A segment ends where the next one begins; the first begins at 0, the last ends with the address
+ * space.
+ */
 struct segment4 {
 	__u32 first;
 	__u16 class;
@@ -52,7 +55,10 @@ struct bucket_chain {
 	__u32 tail, offset;  /* the last one, and its first slot there */
 };
 
-/* Buckets of one kind: `slots` entries each; `next_at` is where in a line the next bucket is named. */
+/*
+ * Buckets of one kind: `slots` entries each; `next_at` is where in a line the next bucket is
+ * named.
+ */
 struct bucket_section {
 	__u32 slots, next_at;
 	__u32 buckets;		     /* that the hash chooses from */
@@ -62,12 +68,14 @@ struct bucket_section {
 	size_t count;		     /* of entries */
 };
 
-/* Sets `buckets` for `count` entries at `load` percent of the slots; 0 for none. -ENOMEM, -E2BIG. */
+/*
+ * Sets `buckets` for `count` entries at `load` percent of the slots; 0 for none. -ENOMEM, -E2BIG.
+ */
 int buckets_size(struct bucket_section *section, size_t count, unsigned int load);
 
 /*
- * Turns the buckets that the hash chose, in `places`, into places. -EAGAIN: a chain would be too long,
- * try another seed. -ENOMEM.
+ * Turns the buckets that the hash chose, in `places`, into places. -EAGAIN: a chain would be too
+ * long, try another seed. -ENOMEM.
  */
 int buckets_assign(struct bucket_section *section);
 
@@ -147,8 +155,8 @@ struct entries6 {
 };
 
 /*
- * Segments -> few prefixes that say the same by the longest match, shorter ones before the longer ones
- * that they cover; what no prefix covers has class 0. -ENOMEM.
+ * Segments -> few prefixes that say the same by the longest match, shorter ones before the longer
+ * ones that they cover; what no prefix covers has class 0. -ENOMEM.
  */
 int prefixes6_make(const struct segment6 *segments, size_t count, struct entries6 *out);
 

@@ -2,10 +2,11 @@
 /*
  * The IPv4 sections of the table.
  *
- * In: segments of the whole address space. Out: the first level, blocks, leaves and buckets of hosts.
+ * In: segments of the whole address space. Out: the first level, blocks, leaves and buckets of
+ * hosts.
  *
- * For each /16, and then for each /24 in it, the smaller of two shapes is taken: the class that most of it
- * has, with the addresses that differ as hosts; or the next level below.
+ * For each /16, and then for each /24 in it, the smaller of two shapes is taken: the class that
+ * most of it has, with the addresses that differ as hosts; or the next level below.
  */
 #include <errno.h>
 #include <stdlib.h>

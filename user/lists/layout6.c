@@ -20,12 +20,15 @@
 /* The lengths that occur under a /16, as bits, and the class of what none of them covers. */
 struct lengths6 {
 	__u64 nets, hosts; /* bit l-1, bit l-65 */
-	__u16 class;
+	__u64 class;	   /* as wide, so that they can be compared as bytes */
 };
 
 /* ---------------------------------------------------------------- groups */
 
-/* Shorter prefixes come before the longer ones that they cover, so the last one to write is right. */
+/*
+ * Shorter prefixes come before the longer ones that they cover, so the last one to write is
+ * right.
+ */
 static void lengths_note(struct lengths6 *lengths, const struct entry6 *entry)
 {
 	__u32 first = entry->hi >> 48, count;

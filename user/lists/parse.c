@@ -2,8 +2,8 @@
 /*
  * The text of a list -> list_image.
  *
- * In: the bytes of a file or a download, perhaps gzipped. Out: the ranges that it lists. What is foreign is
- * judged here (a web page, JSON); what a line means is the format's business.
+ * In: the bytes of a file or a download, perhaps gzipped. Out: the ranges that it lists. What is
+ * foreign is judged here (a web page, JSON); what a line means is the format's business.
  */
 #include "user/lists/parse.h"
 

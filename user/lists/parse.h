@@ -33,17 +33,17 @@ struct parse_settings {
 			 size_t length);
 	void *context;
 	size_t most_bytes; /* of the text, unpacked; 0: GATE25_LIST_BYTES */
-	__u64 now_s;	   /* for zones that carry a time stamp, seconds since 1970; 0: the clock */
+	__u64 now_s;	   /* for zones with a time stamp, seconds since 1970; 0: the clock */
 };
 
 /*
- * Parses `length` bytes at `text` (need not end in 0 or a newline; CRLF is fine; NUL bytes make a bad
- * line). Gzip, by its magic, is unpacked first. Bad lines are skipped and counted. 127/8 in an rbldnsd
- * zone is a test record and left out. source_digest and loaded_s are set.
+ * Parses `length` bytes at `text` (need not end in 0 or a newline; CRLF is fine; NUL bytes make a
+ * bad line). Gzip, by its magic, is unpacked first. Bad lines are skipped and counted. 127/8 in
+ * an rbldnsd zone is a test record and left out. source_digest and loaded_s are set.
  *
- * 0, or -EBADMSG: damaged gzip, or no list (no line of it is an entry; with LIST_AUTO, less than half
- * of them are), or a zone that says of itself that it has expired. -EFBIG, -ENOMEM. `*why` then says
- * what is wrong. *out is left alone on failure.
+ * 0, or -EBADMSG: damaged gzip, or no list (no line of it is an entry; with LIST_AUTO, less than
+ * half of them are), or a zone that says of itself that it has expired. -EFBIG, -ENOMEM. `*why`
+ * then says what is wrong. *out is left alone on failure.
  */
 int list_parse(const void *text, size_t length, const struct parse_settings *settings,
 	       struct list_image **out, const char **why);

@@ -2,9 +2,9 @@
 /*
  * Plain lists: an address, a CIDR or a range a line, of both families.
  *
- * In: text. Out: ranges. What follows an entry behind a blank, a comma, # or ; is not looked at. Strict with the
- * entry itself: short forms and leading zeros mean other addresses elsewhere, and a lost newline runs
- * two addresses into one.
+ * In: text. Out: ranges. What follows an entry behind a blank, a comma, # or ; is not looked at.
+ * Strict with the entry itself: short forms and leading zeros mean other addresses elsewhere, and
+ * a lost newline runs two addresses into one.
  */
 #include "user/lists/reading.h"
 

@@ -4,18 +4,19 @@
  *
  * In: segments of the whole address space. Out: prefixes; what none covers has class 0.
  *
- * This is the construction of Draves, King, Venkatachary and Zill (INFOCOM 1999): from the bottom up, a prefix
- * could have the classes that both halves could have, or else those of either; from the top down, a
- * prefix is written only where what it inherits is none of them. So a network with holes is itself and its
- * holes, and not what is left of it. A prefix keeps a few candidates only: which one is taken
- * decides how many prefixes there are, not what they say.
+ * This is the construction of Draves, King, Venkatachary and Zill (INFOCOM 1999): from the bottom
+ * up, a prefix could have the classes that both halves could have, or else those of either; from
+ * the top down, a prefix is written only where what it inherits is none of them. So a network
+ * with holes is itself and its holes, and not what is left of it. A prefix keeps a few candidates
+ * only: which one is taken decides how many prefixes there are, not what they say.
  *
- * Each length that occurs is one more probe of the look-up, so only every fourth is used: what has one class
- * is written as up to eight prefixes of the next length, and elsewhere the choice is left to the levels
- * below. Else a few neighbours among many hosts would bring in /127, /126.
+ * Each length that occurs is one more probe of the look-up, so only every fourth is used: what
+ * has one class is written as up to eight prefixes of the next length, and elsewhere the choice
+ * is left to the levels below. Else a few neighbours among many hosts would bring in /127, /126.
  *
- * The tree is not built: a node is a prefix and the segments in it. Where all borders of a node lie in
- * one small prefix below it, the levels between are a chain, whose other sides have one class each.
+ * The tree is not built: a node is a prefix and the segments in it. Where all borders of a node
+ * lie in one small prefix below it, the levels between are a chain, whose other sides have one
+ * class each.
  */
 #include <errno.h>
 #include <stdbool.h>
@@ -140,8 +141,9 @@ static __u16 chain_side(const struct branch *branch, unsigned int length)
 }
 
 /*
- * From the branch up the chain to the node: steps[i] are the candidates i levels above the branch. With
- * one class on both sides nothing changes after the second step. Returns the number of steps made.
+ * From the branch up the chain to the node: steps[i] are the candidates i levels above the
+ * branch. With one class on both sides nothing changes after the second step. Returns the number
+ * of steps made.
  */
 static unsigned int chain_up(const struct branch *branch, unsigned int length,
 			     const struct candidates *bottom, struct candidates steps[BITS + 1])
@@ -159,7 +161,10 @@ static unsigned int chain_up(const struct branch *branch, unsigned int length,
 	return levels;
 }
 
-/* The candidates of a chain's top; in a function of its own, so that recursion does not hold the steps. */
+/*
+ * The candidates of a chain's top; in a function of its own, so that recursion does not hold the
+ * steps.
+ */
 static __attribute__((noinline)) struct candidates
 chain_top(const struct branch *branch, unsigned int length, const struct candidates *bottom)
 {

@@ -17,18 +17,19 @@
 int array_grow(void *array, size_t *room, size_t count, size_t size)
 {
 	size_t more = *room ? 2 * *room : ROOM_FIRST;
-	void *elements;
+	void *elements, *grown;
 
 	if (count < *room)
 		return 0;
 	if (more > SIZE_MAX / size)
 		return -ENOMEM;
 	memcpy(&elements, array, sizeof(elements)); /* a pointer of whatever type */
-	elements = realloc(elements, more * size);
-	if (!elements)
+	grown = realloc(elements, more * size);
+	if (!grown)
 		return -ENOMEM;
-	memcpy(array, &elements, sizeof(elements));
+	memcpy(array, &grown, sizeof(grown));
 	*room = more;
+	/* cppcheck-suppress memleak ; the array has it */
 	return 0;
 }
 
@@ -51,8 +52,8 @@ int ranges_add6(struct ranges *ranges, const struct address6 *first, const struc
 /* ---------------------------------------------------------------- sort */
 
 /*
- * Radix sort by bytes of `first`, from the lowest to the highest; a byte that is the same everywhere costs
- * no pass. Written twice, since the compiler makes the best of fixed sizes.
+ * Radix sort by bytes of `first`, from the lowest to the highest; a byte that is the same
+ * everywhere costs no pass. Written twice, since the compiler makes the best of fixed sizes.
  */
 #define DIGITS 256
 
@@ -224,7 +225,9 @@ static void *shrunk(void *array, size_t count, size_t size)
 		return NULL;
 	}
 	smaller = realloc(array, count * size);
-	return smaller ? smaller : array;
+	if (smaller)
+		array = smaller;
+	return array;
 }
 
 int ranges_finish(struct ranges *ranges, struct list_image **out)

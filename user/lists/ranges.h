@@ -30,8 +30,8 @@ struct ranges {
 };
 
 /*
- * Makes room for one more element of `size` bytes; `array` points to the pointer to the first. -ENOMEM,
- * and then the array stays as it was.
+ * Makes room for one more element of `size` bytes; `array` points to the pointer to the first.
+ * -ENOMEM, and then the array stays as it was.
  */
 int array_grow(void *array, size_t *room, size_t count, size_t size);
 
@@ -40,8 +40,8 @@ int ranges_add4(struct ranges *ranges, __u32 first, __u32 last);
 int ranges_add6(struct ranges *ranges, const struct address6 *first, const struct address6 *last);
 
 /*
- * Sorts by address and makes disjoint: what lies inside another range is dropped, what overlaps it in part
- * keeps the rest; neighbours stay apart.
+ * Sorts by address and makes disjoint: what lies inside another range is dropped, what overlaps
+ * it in part keeps the rest; neighbours stay apart.
  */
 int ranges_settle(struct ranges *ranges);
 

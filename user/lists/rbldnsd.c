@@ -2,12 +2,12 @@
 /*
  * rbldnsd zones with ip4set data, read as rbldnsd 1.0 itself reads them.
  *
- * In: text. Out: ranges, less what the zone excludes. What a zone would answer (A, TXT, SOA, NS, TTL) is
- * only looked at where it decides whether rbldnsd takes the line.
+ * In: text. Out: ranges, less what the zone excludes. What a zone would answer (A, TXT, SOA, NS,
+ * TTL) is only looked at where it decides whether rbldnsd takes the line.
  *
- * rbldnsd expands each entry into /8, /16, /24 and /32 (as few as there can be). Of those that cover an address
- * the most specific ones decide, and among them an exclusion wins. So an entry loses, at each of its
- * levels, what is excluded at that level or at a more specific one.
+ * rbldnsd expands each entry into /8, /16, /24 and /32 (as few as there can be). Of those that
+ * cover an address the most specific ones decide, and among them an exclusion wins. So an entry
+ * loses, at each of its levels, what is excluded at that level or at a more specific one.
  */
 #include "user/lists/reading.h"
 
@@ -532,25 +532,38 @@ static int zone_line(struct reading *reading, struct scan *scan)
 	return zone_entry(reading, scan);
 }
 
+static int zone_read(struct reading *reading, const char *text, size_t length)
+{
+	struct zone *zone = reading->format;
+	int error = reading_lines(reading, text, length, zone_line);
+
+	if (error)
+		return error;
+	if (zone->datasets && !zone->any_base)
+		reading_refuse(reading, "none of its $DATASETs is for the zone itself (@)");
+	if (zone->expires && zone->expires < zone->now)
+		reading_refuse(reading, "its $TIMESTAMP says that it has expired");
+	if (reading->error)
+		return reading->error;
+	return !zone->datasets || zone->dataset_base ? dataset_finish(zone, &reading->ranges) : 0;
+}
+
 int rbldnsd_read(struct reading *reading, const char *text, size_t length)
 {
 	__u64 now_s = reading->settings->now_s;
-	struct zone zone = { .now = now_s ? (time_t)now_s : time(NULL) };
+	struct zone *zone = calloc(1, sizeof(*zone));
 	int error;
 
-	reading->format = &zone;
-	error = reading_lines(reading, text, length, zone_line);
-	if (!error && zone.datasets && !zone.any_base)
-		reading_refuse(reading, "none of its $DATASETs is for the zone itself (@)");
-	if (!error && zone.expires && zone.expires < zone.now)
-		reading_refuse(reading, "its $TIMESTAMP says that it has expired");
-	if (!error)
-		error = reading->error;
-	if (!error && (!zone.datasets || zone.dataset_base))
-		error = dataset_finish(&zone, &reading->ranges);
-	ranges_release(&zone.listed);
+	if (!zone)
+		return -ENOMEM;
+	zone->now = now_s ? (time_t)now_s : time(NULL);
+	reading->format = zone;
+	error = zone_read(reading, text, length);
+	ranges_release(&zone->listed);
 	for (int level = 0; level < LEVELS; level++)
-		ranges_release(&zone.excluded[level]);
+		ranges_release(&zone->excluded[level]);
+	free(zone);
+	reading->format = NULL;
 	return error;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What the formats share while they read a list: the line at hand, the ranges found so far, and what
- * was bad. A format is a function over the whole text; it is named in the table of parse.c.
+ * What the formats share while they read a list: the line at hand, the ranges found so far, and
+ * what was bad. A format is a function over the whole text; it is named in the table of parse.c.
  */
 #ifndef GATE25_LISTS_READING_H
 #define GATE25_LISTS_READING_H
@@ -78,7 +78,9 @@ int reading_bad(struct reading *reading, const char *why);
 /* Refuses the list as a whole, with -EBADMSG. Returns NULL. */
 const char *reading_refuse(struct reading *reading, const char *why);
 
-/* A range of addresses, of one family; turned into IPv4 where it only carries IPv4. 0 or -ENOMEM. */
+/*
+ * A range of addresses, of one family; turned into IPv4 where it only carries IPv4. 0 or -ENOMEM.
+ */
 int reading_add(struct reading *reading, struct gate25_source *first, struct gate25_source *last);
 
 /* The formats: 0, -ENOMEM, or -EBADMSG with reading->why. */
@@ -88,7 +90,10 @@ int rbldnsd_read(struct reading *reading, const char *text, size_t length);
 /* Does it look like an rbldnsd zone? What is no list at all is plain then, and all of it bad. */
 bool rbldnsd_detect(const char *text, size_t length);
 
-/* Unpacks gzip of up to `most` bytes into *out, to be freed. 0, -EBADMSG, -EFBIG, -ENOMEM, with *why. */
+/*
+ * Unpacks gzip of up to `most` bytes into *out, to be freed. 0, -EBADMSG, -EFBIG, -ENOMEM, with
+ * *why.
+ */
 int gzip_unpack(const void *packed, size_t length, size_t most, char **out, size_t *out_length,
 		const char **why);
 
