@@ -105,13 +105,20 @@ notify_start() {
 	wait_for 5 test -S $WORK/notify.sock
 }
 
+unit_capabilities() { # ",+bpf,+net_admin,…"
+	sed -n 's/^CapabilityBoundingSet=//p' contrib/systemd/gate25d.service |
+		tr 'A-Z ' 'a-z\n' | sed 's/^cap_/,+/' | tr -d '\n'
+}
+
 notified() { # PATTERN
 	grep -qE -e "$1" $WORK/notified
 }
 
 test_notify() {
 	notify_start
-	check "it starts" guard_start env NOTIFY_SOCKET=$WORK/notify.sock WATCHDOG_USEC=1000000
+	check "it starts, with no more rights than its unit gives it" guard_start \
+		env NOTIFY_SOCKET=$WORK/notify.sock WATCHDOG_USEC=1000000 \
+		setpriv --no-new-privs "--bounding-set=-all$(unit_capabilities)"
 	check "READY=1" wait_for 5 notified '^READY=1$'
 	check "the status names the interface and its mode" \
 		wait_for 5 notified '^STATUS=mx0 \((native|generic)\); 1 entry; enforcing$'
@@ -144,8 +151,9 @@ test_no_gap() {
 	sleep 0.5
 	check "started under traffic" guard_start
 	check "killed under traffic" guard_kill
+	rm -r $WORK/state/lists
 	sleep 0.5
-	check "started after that" guard_start
+	check "started after that, without its copies of the lists" guard_start
 	for round in 1 2 3; do
 		echo "198.18.0.$round" >> $WORK/blocked.txt
 		check "reload $round under traffic" quietly gate25 reload
@@ -162,6 +170,12 @@ test_no_gap() {
 	want "each was judged" "$sent" "$((after - before))"
 	want "none slipped through" 0 "$(passed)"
 	want "and the list counted each" "$sent" "$(metric gate25_list_hits_total list=blocked)"
+	check "the log tells drops in the fixed shape" \
+		grep -qE "$(event_pattern 'drop list')" $WORK/agent.log
+}
+
+event_pattern() { # "VERDICT REASON"
+	echo "$1 src=$BAD sport=[0-9]+ dst=$GW4 dport=25 service=mx iface=mx0 lists=blocked\$"
 }
 
 settled() { # the bridge has delivered what it got
@@ -222,6 +236,25 @@ test_reload() {
 	check "run_dir does not move under an agent" wait_for 5 log_has 'run_dir cannot change'
 	cp $WORK/good.yaml $CONFIG
 	check "which goes on" still_answers
+}
+
+# What cannot be exempted must not be stopped.
+test_allow_list_missing() {
+	configure
+	echo "allow: [{name: partners, file: $WORK/partners.txt}]" >> $CONFIG
+	check_not "an allow list that is not there is an error" reload
+	check "and is named" grep -q 'allow list partners was never read' $WORK/reload.out
+	check "meanwhile block lists only observe" smtp_connects bad $BAD 2
+	check "which the log tells, too" grep -qE "$(event_pattern 'pass would_list')" $WORK/agent.log
+	echo $GOOD > $WORK/partners.txt
+	check "with the list there" reload
+	check_not "they enforce" smtp_connects bad $BAD 1
+	rm $WORK/partners.txt
+	check "an allow list that goes away stays in force" quietly gate25 reload
+	want "with what it held" 1 "$(metric gate25_entries list=partners)"
+	check_not "and the block lists enforce" smtp_connects bad $BAD 1
+	configure
+	check "without it" quietly gate25 reload
 }
 
 still_answers() {
@@ -483,6 +516,7 @@ test_notify
 test_no_gap
 test_without_agent
 test_reload
+test_allow_list_missing
 test_slow_clients
 test_interfaces
 test_unload_sticks
