@@ -798,6 +798,17 @@ static void test_million(void **state)
 	list_image_free(image);
 }
 
+/* How many lengths the look-up tries for an address. */
+static unsigned int lengths_tried(const struct compiled_table *table, u128 address)
+{
+	const char *bytes = table->lines;
+	const __u16 *first = (const void *)(bytes + table->layout.v6_first * TABLE_LINE_BYTES);
+	const struct table_group6 *groups =
+		(const void *)(bytes + table->layout.v6_groups * TABLE_LINE_BYTES);
+
+	return groups[first[address >> 112]].count;
+}
+
 /* Hosts and /64s of a few networks: neighbours, nested ones, chains that overflow. */
 static void test_many6(void **state)
 {
@@ -822,6 +833,7 @@ static void test_many6(void **state)
 	assert_int_equal(ranges_finish(&ranges, &image), 0);
 	list.image = image;
 	assert_int_equal(table_compile(&input, &table), 0);
+	assert_in_range(lengths_tried(table, address6_value(&image->ranges6[0].first)), 2, 8);
 	for (size_t i = 0; i < image->count6; i++) {
 		u128 address = address6_value(&image->ranges6[i].first);
 

@@ -42,10 +42,10 @@ struct compiled_table {
  *
  * Per service s of a class: ALLOW if an allow list of the set holds for s. BLOCK if the weights
  * of the set's enforcing block lists that hold for s sum up to the threshold or more; SHADOW
- * likewise over all of them. Where only insecure lists add to a sum, it is capped at threshold -
- * 1. The action is that of the list of the greatest weight among those summed, at a tie the
- * mildest; a list whose action is pass counts as observed. A list that is observed never changes
- * an enforced sum or action.
+ * likewise over all of them. Where only insecure lists add to a sum, it is capped at one below
+ * the threshold. The action is that of the list of the greatest weight among those summed, at a
+ * tie the mildest; a list whose action is pass counts as observed. A list that is observed never
+ * changes an enforced sum or action.
  */
 int table_compile(const struct compile_input *input, struct compiled_table **out);
 

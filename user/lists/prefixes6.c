@@ -134,7 +134,7 @@ static struct candidates candidates_one(__u16 class)
 	return (struct candidates){ .classes = { class }, .count = 1 };
 }
 
-/* The class of the other side of a chain, one level above `length`. */
+/* The class of the chain's other side at a length: of what the way down leaves there. */
 static __u16 chain_side(const struct branch *branch, unsigned int length)
 {
 	return branch->base >> (BITS - length) & 1 ? branch->before : branch->behind;
@@ -148,17 +148,16 @@ static __u16 chain_side(const struct branch *branch, unsigned int length)
 static unsigned int chain_up(const struct branch *branch, unsigned int length,
 			     const struct candidates *bottom, struct candidates steps[BITS + 1])
 {
-	unsigned int levels = branch->length - length;
+	bool alike = branch->before == branch->behind && branch->length - length > 2;
+	unsigned int top = alike ? branch->length - 2 : length, made = 0;
 	struct candidates side;
 
-	if (branch->before == branch->behind && levels > 2)
-		levels = 2;
 	steps[0] = *bottom;
-	for (unsigned int i = 0; i < levels; i++) {
-		side = candidates_one(chain_side(branch, branch->length - i));
-		steps[i + 1] = candidates_merge(&steps[i], &side);
+	for (unsigned int level = branch->length; level > top; level--, made++) {
+		side = candidates_one(chain_side(branch, level));
+		steps[made + 1] = candidates_merge(&steps[made], &side);
 	}
-	return levels;
+	return made;
 }
 
 /*
@@ -254,14 +253,15 @@ static __attribute__((noinline)) int chain_write(struct making *making, const st
 static int node_write(struct making *making, const struct node *node, __u16 inherited)
 {
 	__u16 class = making->segments[node->from].class;
+	const struct candidates *own;
 	struct branch branch;
 	int error;
 
 	if (node->from == node->to)
 		return class == inherited ? 0 : entry_add(making, node->base, node->length, class);
 	branch = branch_find(making->segments, node);
-	error = chain_write(making, node, &branch, &making->branches[making->branches_count++],
-			    &inherited);
+	own = &making->branches[making->branches_count++];
+	error = chain_write(making, node, &branch, own, &inherited);
 	if (!error)
 		error = node_write(making, &branch.halves[0], inherited);
 	if (!error)
