@@ -30,28 +30,24 @@
 #define GATE25_NEVER (~0ULL) /* an expiry that never comes */
 
 /* What happens to the frame. Reset, refuse and tarpit come with the answers. */
-enum gate25_verdict {
-	GATE25_PASS = 0,
-	GATE25_DROP = 1,
-	GATE25_VERDICTS
-};
+enum gate25_verdict { GATE25_PASS = 0, GATE25_DROP = 1, GATE25_VERDICTS };
 
 /*
  * Why: the step that decided. (number, name, verdict, label). The label is the metric's label, the
- * JSON value and the name in tests. A drop has its observed twin 16 numbers above: the frame passed,
- * and would have been dropped for that reason.
+ * JSON value and the name in tests. A drop has its observed twin 16 numbers above: the frame
+ * passed, and would have been dropped for that reason.
  */
 #define GATE25_WOULD 16
 #define GATE25_REASON_TABLE(X)                                                                     \
-	X(0, OK, GATE25_PASS, "pass") /* judged, and nothing spoke against it */                   \
+	X(0, OK, GATE25_PASS, "pass")		      /* judged, and nothing spoke against it */   \
 	X(1, ESTABLISHED, GATE25_PASS, "established") /* no SYN, and its source is not blocked */  \
 	X(2, ALLOW_MANUAL, GATE25_PASS, "allow_manual") /* `gate25 allow add` */                   \
-	X(3, ALLOW, GATE25_PASS, "allow") /* configured or fetched allow list */                   \
-	X(4, FRAGMENT, GATE25_PASS, "fragment") /* later fragment: carries no port */              \
-	X(5, HEADERS, GATE25_PASS, "headers") /* IPv6 header chain beyond the bound */             \
+	X(3, ALLOW, GATE25_PASS, "allow")		/* configured or fetched allow list */     \
+	X(4, FRAGMENT, GATE25_PASS, "fragment")		/* later fragment: carries no port */      \
+	X(5, HEADERS, GATE25_PASS, "headers")		/* IPv6 header chain beyond the bound */   \
 	X(6, OPEN, GATE25_PASS, "open") /* source is blocked, its session was open before */       \
-	X(7, FORWARDED, GATE25_PASS, "forwarded") /* no SYN of a blocked source, sockets not here */ \
-	X(8, ERROR, GATE25_PASS, "error") /* our own failure passes mail */                        \
+	X(7, FORWARDED, GATE25_PASS, "forwarded") /* blocked source, no SYN, sockets elsewhere */  \
+	X(8, ERROR, GATE25_PASS, "error")	  /* our own failure passes mail */                \
 	X(9, NO_ALLOW, GATE25_PASS, "no_allow") /* default is drop, but no allow entry is live */  \
 	X(16, MANUAL, GATE25_DROP, "manual")                                                       \
 	X(17, BAN, GATE25_DROP, "ban")                                                             \
@@ -74,7 +70,7 @@ enum gate25_reason {
 #define GATE25_REASON_ENUM(number, name, verdict, label) GATE25_REASON_##name = number,
 	GATE25_REASON_TABLE(GATE25_REASON_ENUM)
 #undef GATE25_REASON_ENUM
-	GATE25_REASONS = 64 /* slots in the counters */
+		GATE25_REASONS = 64 /* slots in the counters */
 };
 
 /* Kinds of our own failures, for gate25_errors_total{kind}. (number, name, label) */
@@ -83,40 +79,40 @@ enum gate25_reason {
 	X(1, SOURCES_CONTENDED, "sources_contended") /* compare-and-swap tried in vain */          \
 	X(2, OVERLAY_FULL, "overlay_full")                                                         \
 	X(3, RING_FULL, "ring_full") /* the agent did not read its events in time */               \
-	X(4, CONFIG, "config") /* a configuration that was refused */                              \
-	X(5, SWAP, "swap") /* a generation that could not be put in force */                       \
+	X(4, CONFIG, "config")	     /* a configuration that was refused */                        \
+	X(5, SWAP, "swap")	     /* a generation that could not be put in force */             \
 	X(6, ATTACH, "attach")                                                                     \
-	X(7, JOURNAL, "journal") /* entries or records could not be written */                     \
+	X(7, JOURNAL, "journal")     /* entries or records could not be written */                 \
 	X(8, RECOVERED, "recovered") /* a torn or damaged file was recovered from */
 
 enum gate25_error {
 #define GATE25_ERROR_ENUM(number, name, label) GATE25_ERROR_##name = number,
 	GATE25_ERROR_TABLE(GATE25_ERROR_ENUM)
 #undef GATE25_ERROR_ENUM
-	GATE25_ERRORS = 32
+		GATE25_ERRORS = 32
 };
 
 /* Kinds of a list's failures, for gate25_list_errors_total{list,kind}. (number, name, label) */
 #define GATE25_LIST_ERROR_TABLE(X)                                                                 \
 	X(0, FETCH, "fetch") /* unreachable, time-out, HTTP status, cut short */                   \
-	X(1, READ, "read") /* file missing or unreadable */                                        \
+	X(1, READ, "read")   /* file missing or unreadable */                                      \
 	X(2, PARSE, "parse") /* not of its format, too many bad lines, damaged gzip */             \
 	X(3, EMPTY, "empty")                                                                       \
-	X(4, STORE, "store") /* the last good list could not be kept on disk */                    \
+	X(4, STORE, "store")	   /* the last good list could not be kept on disk */              \
 	X(5, BAD_LINE, "bad_line") /* lines skipped */
 
 enum gate25_list_error {
 #define GATE25_LIST_ERROR_ENUM(number, name, label) GATE25_LIST_ERROR_##name = number,
 	GATE25_LIST_ERROR_TABLE(GATE25_LIST_ERROR_ENUM)
 #undef GATE25_LIST_ERROR_ENUM
-	GATE25_LIST_ERRORS = 7
+		GATE25_LIST_ERRORS = 7
 };
 
 /* The address that is judged. IPv4, and IPv6 that only carries an IPv4 address, is family 4. */
 struct gate25_source {
-	__u64 hi;     /* first 64 bits of an IPv6 address, host byte order; 0 for IPv4 */
-	__u64 lo;     /* last 64 bits, or the IPv4 address, host byte order */
-	__u8 family;  /* 4 or 6 */
+	__u64 hi;    /* first 64 bits of an IPv6 address, host byte order; 0 for IPv4 */
+	__u64 lo;    /* last 64 bits, or the IPv4 address, host byte order */
+	__u8 family; /* 4 or 6 */
 	__u8 pad[7];
 };
 _Static_assert(sizeof(struct gate25_source) == 24, "source");
@@ -130,17 +126,17 @@ struct gate25_overlay_key {
 };
 _Static_assert(sizeof(struct gate25_overlay_key) == 24, "overlay key");
 
-enum gate25_slot { /* by what wrote it; not the order of precedence */
-	GATE25_SLOT_ALLOW = 0,	/* manual allow */
-	GATE25_SLOT_BLOCK = 1,	/* manual block, any origin */
-	GATE25_SLOT_FORCED = 2, /* manual block with --force: ranks with manual allow */
-	GATE25_SLOT_AUTO = 3,	/* automatic ban */
-	GATE25_SLOTS
+enum gate25_slot {			   /* by what wrote it; not the order of precedence */
+		   GATE25_SLOT_ALLOW = 0,  /* manual allow */
+		   GATE25_SLOT_BLOCK = 1,  /* manual block, any origin */
+		   GATE25_SLOT_FORCED = 2, /* manual block with --force: ranks with manual allow */
+		   GATE25_SLOT_AUTO = 3,   /* automatic ban */
+		   GATE25_SLOTS
 };
 
 struct gate25_overlay_slot {
 	__u64 expires_ns; /* a slot whose time is over (0 too) is no match; GATE25_NEVER */
-	__u32 sequence;	  /* rises with each write: of allow and forced of one length the later wins */
+	__u32 sequence;	  /* rises with each write: allow or forced, the later wins */
 	__u8 services;	  /* bit per service slot */
 	__u8 pad[3];
 };
@@ -153,7 +149,7 @@ _Static_assert(sizeof(struct gate25_overlay_entry) == 64, "overlay entry");
 /* map `control` (mmapable array of 1): the words that act at once, agent or not */
 struct gate25_control {
 	__u64 pause_until_ns; /* 0: not paused; GATE25_NEVER: until resumed */
-	/* per service slot: when the last manual allow ends; 0: there is none (for `default: drop`) */
+	/* per service slot: when the last manual allow ends; 0: there is none; for `default: drop` */
 	__u64 manual_allow_until_ns[GATE25_SERVICES];
 	__u64 overlay_lengths4;	   /* bit l: the overlay holds an IPv4 key of length l */
 	__u64 overlay_lengths6[3]; /* bit l of 0..128, likewise */
@@ -173,12 +169,12 @@ _Static_assert(sizeof(struct gate25_control) == 128, "control");
 #define GATE25_CLASS_SHADOW 4 /* sum of all lists reaches the threshold */
 
 struct gate25_class {
-	__u64 lists;			      /* bit per list of the generation, allow lists too */
-	__u8 flags[GATE25_SERVICES];	      /* GATE25_CLASS_* */
-	__u8 action[GATE25_SERVICES];	      /* enum gate25_verdict where BLOCK is set */
-	__u8 shadow_action[GATE25_SERVICES];  /* where SHADOW is set */
-	__s16 score[GATE25_SERVICES];	      /* enforced sum, for people */
-	__s16 shadow_score[GATE25_SERVICES];  /* sum over all lists */
+	__u64 lists;			     /* bit per list of the generation, allow lists too */
+	__u8 flags[GATE25_SERVICES];	     /* GATE25_CLASS_* */
+	__u8 action[GATE25_SERVICES];	     /* enum gate25_verdict where BLOCK is set */
+	__u8 shadow_action[GATE25_SERVICES]; /* where SHADOW is set */
+	__s16 score[GATE25_SERVICES];	     /* enforced sum, for people */
+	__s16 shadow_score[GATE25_SERVICES]; /* sum over all lists */
 };
 _Static_assert(sizeof(struct gate25_class) == 64, "class");
 
@@ -188,7 +184,9 @@ _Static_assert(sizeof(struct gate25_class) == 64, "class");
  * stride is the number of classes rounded up to a multiple of 8.
  */
 
-/* map `list_totals` (mmapable array, index: stable id): pinned, survives generations and restarts */
+/*
+ * map `list_totals` (mmapable array, index: stable id): pinned, survives generations and restarts
+ */
 struct gate25_list_total {
 	__u64 hits; /* harvested from generations that are gone */
 	__u64 errors[GATE25_LIST_ERRORS];
@@ -196,9 +194,9 @@ struct gate25_list_total {
 _Static_assert(sizeof(struct gate25_list_total) == 64, "list total");
 
 /*
- * map `counters` (mmapable array): index ((cpu * GATE25_IFACES + iface) * GATE25_SERVICE_ROWS + row)
- * * GATE25_REASONS + reason; row is the service slot, or GATE25_NO_SERVICE where none was known
- * (later fragments, headers beyond the bound, malformed ones that carry no port).
+ * map `counters` (mmapable array): index ((cpu * GATE25_IFACES + iface) * GATE25_SERVICE_ROWS +
+ * row) * GATE25_REASONS + reason; row is the service slot, or GATE25_NO_SERVICE where none was
+ * known (later fragments, headers beyond the bound, malformed ones that carry no port).
  */
 #define GATE25_NO_SERVICE   GATE25_SERVICES
 #define GATE25_SERVICE_ROWS (GATE25_SERVICES + 1)
@@ -220,7 +218,7 @@ struct gate25_repeat_line {
 
 /* map `cpu_state` (mmapable array, index: cpu): what one CPU alone writes */
 struct gate25_cpu_state {
-	__u64 event_tat_ns;	 /* GCRA of events */
+	__u64 event_tat_ns; /* GCRA of events */
 	__u64 events_suppressed;
 	__u64 errors[GATE25_ERRORS]; /* kernel side */
 	__u64 pad[30];
@@ -246,7 +244,7 @@ struct gate25_secret {
 struct gate25_names {
 	__u32 layout; /* GATE25_LAYOUT */
 	__u32 pad;
-	char ifaces[GATE25_IFACES][16];	       /* "" is free */
+	char ifaces[GATE25_IFACES][16]; /* "" is free */
 	char services[GATE25_SERVICES][GATE25_NAME];
 };
 
@@ -276,11 +274,7 @@ struct gate25_limit {
 	__u8 length6;	    /* 64 or 48 */
 	__u8 pad[3];
 };
-enum gate25_scope {
-	GATE25_SCOPE_SOURCE = 0,
-	GATE25_SCOPE_NETWORK = 1,
-	GATE25_SCOPES
-};
+enum gate25_scope { GATE25_SCOPE_SOURCE = 0, GATE25_SCOPE_NETWORK = 1, GATE25_SCOPES };
 
 struct gate25_service_address {
 	struct gate25_source address; /* masked to length */
@@ -301,10 +295,10 @@ struct gate25_settings {
 	__u64 event_interval_ns; /* per CPU: 1 / rate */
 	__u64 event_tolerance_ns;
 	__u8 default_action[GATE25_SERVICES]; /* enum gate25_verdict; PASS: no default step */
-	__u8 any_address;     /* bit per service slot: guards every destination address */
-	__u8 allow_in_table;  /* bit per service slot: an allow list of the table holds for it */
-	__u8 table_empty;     /* 1: no list at all, skip the look-up */
-	__u8 iface;	      /* slot of the interface of this instance */
+	__u8 any_address;    /* bit per service slot: guards every destination address */
+	__u8 allow_in_table; /* bit per service slot: an allow list of the table holds for it */
+	__u8 table_empty;    /* 1: no list at all, skip the look-up */
+	__u8 iface;	     /* slot of the interface of this instance */
 	__u8 pad[4];
 };
 
@@ -313,10 +307,10 @@ struct gate25_list_info {
 	char name[GATE25_NAME];
 	__u32 id; /* index in list_totals */
 	__s16 weight;
-	__u8 allow;	 /* 1: allow list */
-	__u8 observe;	 /* 1: its policy is observe */
-	__u8 action;	 /* enum gate25_verdict */
-	__u8 services;	 /* bit per service slot */
+	__u8 allow;    /* 1: allow list */
+	__u8 observe;  /* 1: its policy is observe */
+	__u8 action;   /* enum gate25_verdict */
+	__u8 services; /* bit per service slot */
 	__u8 pad[6];
 	__u64 entries4, entries6;
 	__u64 loaded_s; /* last success, seconds since 1970 */
@@ -325,22 +319,23 @@ _Static_assert(sizeof(struct gate25_list_info) == 88, "list info");
 
 /*
  * Sections of the compiled table; see table.h. A table is an array of 64-byte lines; offsets are in
- * lines. `*_buckets` is how many of a section the hash chooses from. A section of no lines is never read.
+ * lines. `*_buckets` is how many of a section the hash chooses from. A section of no lines is never
+ * read.
  */
 struct gate25_table_layout {
-	__u32 lines;	   /* in all */
-	__u32 v4_first;	   /* 65,536 u32 */
-	__u32 v4_blocks;   /* 256 u32 a block */
-	__u32 v4_leaves;   /* 256 u16 a leaf */
-	__u32 v4_hosts;	   /* single addresses */
+	__u32 lines;	 /* in all */
+	__u32 v4_first;	 /* 65,536 u32 */
+	__u32 v4_blocks; /* 256 u32 a block */
+	__u32 v4_leaves; /* 256 u16 a leaf */
+	__u32 v4_hosts;	 /* single addresses */
 	__u32 v4_hosts_buckets;
-	__u32 v6_first;	   /* 65,536 u16 */
+	__u32 v6_first; /* 65,536 u16 */
 	__u32 v6_groups;
-	__u32 v6_nets;	   /* prefixes up to /64 */
+	__u32 v6_nets; /* prefixes up to /64 */
 	__u32 v6_nets_buckets;
-	__u32 v6_hosts;	   /* longer ones */
+	__u32 v6_hosts; /* longer ones */
 	__u32 v6_hosts_buckets;
-	__u32 seed;	   /* of the hash; the compiler may change it */
+	__u32 seed;	      /* of the hash; the compiler may change it */
 	__u32 has_v4, has_v6; /* 0: nothing of that family is listed */
 	__u32 spare[9];
 };
@@ -350,22 +345,25 @@ _Static_assert(sizeof(struct gate25_table_layout) == 96, "table layout");
 struct gate25_generation {
 	__u32 layout; /* GATE25_LAYOUT */
 	__u32 classes;
-	__u64 number;	   /* rises with each generation */
-	__u64 created_s;   /* seconds since 1970 */
-	__u32 harvested;   /* 0: its class_hits count; 1: harvest_totals do; 2: list_totals have them */
+	__u64 number;	 /* rises with each generation */
+	__u64 created_s; /* seconds since 1970 */
+	__u32 harvested; /* 0: class_hits count; 1: harvest_totals do; 2: list_totals have them */
 	__u32 lists_count;
-	__u32 services;	   /* bit per service slot in use */
+	__u32 services; /* bit per service slot in use */
 	__s32 threshold;
 	struct gate25_table_layout table;
 	struct gate25_settings settings;
 	struct gate25_list_info lists[GATE25_LISTS];
-	__u16 ports[GATE25_PORTS];     /* host byte order */
-	__u8 port_services[GATE25_PORTS];  /* bit per service slot */
+	__u16 ports[GATE25_PORTS];	  /* host byte order */
+	__u8 port_services[GATE25_PORTS]; /* bit per service slot */
 	__u32 ports_count;
 	__u8 default_action[GATE25_SERVICES];
 	__u8 pad[4];
 	char version[32]; /* of gate25 that made it */
-	/* written once, after its last CPU: what list_totals become, so that a harvest can be repeated */
+	/*
+	 * written once, after its last CPU: what list_totals become, so that a harvest can be
+	 * repeated
+	 */
 	__u64 harvest_totals[GATE25_LISTS]; /* by index in lists */
 };
 

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The guard's front door: an XDP program, one instance an interface. It reads from the bottom up: ingress() at the
- * end is the whole way of a frame.
+ * The guard's front door: an XDP program, one instance an interface. It reads from the bottom up:
+ * ingress() at the end is the whole way of a frame.
  *
  *   frame -> packet -> service? -> overlay + table -> judge() -> limits -> count, tell
  *
- * In: a frame. Out: XDP_PASS or XDP_DROP. Whatever fails on our side passes the frame and is counted.
+ * In: a frame. Out: XDP_PASS or XDP_DROP. Whatever fails on our side passes the frame and is
+ * counted.
  *
- * A step that is __noinline is verified once, whatever its caller knows; inlined, the verifier would follow it on each
- * path that leads there. What is handed to such a function is written whole, padding too: kernels before 6.3 ask for it.
+ * A step that is __noinline is verified once, whatever its caller knows; inlined, the verifier
+ * would follow it on each path that leads there. What is handed to such a function is written
+ * whole, padding too: kernels before 6.3 ask for it.
  */
 #include <linux/bpf.h>
 
@@ -82,8 +84,8 @@ static __always_inline int fail(__u32 row)
 }
 
 /*
- * 1 for the first SYN of a connection, 0 for its retransmissions: those repeat addresses, ports and sequence number. A
- * fingerprint that newer ones have overwritten is new again.
+ * 1 for the first SYN of a connection, 0 for its retransmissions: those repeat addresses, ports and
+ * sequence number. A fingerprint that newer ones have overwritten is new again.
  */
 static __always_inline __u32 first_syn(const struct visit *visit)
 {
@@ -117,7 +119,7 @@ static __always_inline __u32 first_syn(const struct visit *visit)
 
 /* ------------------------------------------------------------------ tell */
 
-/* 1: an event may be told. A flood cannot drown the log: each CPU has its rate, the rest is counted. */
+/* 1: an event may be told. A flood cannot drown the log: each CPU has its rate. */
 static __always_inline int may_tell(struct gate25_cpu_state *mine, __u64 now_ns)
 {
 	__u64 tat = mine->event_tat_ns > now_ns ? mine->event_tat_ns : now_ns;
@@ -158,7 +160,7 @@ static __always_inline void tell(const struct visit *visit, __u8 reason)
 	bpf_ringbuf_submit(event, 0);
 }
 
-/* The end of every judged SYN. Each reason from MANUAL on is a drop, or what would have been one. */
+/* The end of every judged SYN. Each reason from MANUAL on is a drop, or would have been one. */
 __noinline int conclude(const struct visit *visit, __u32 reason, __u32 action)
 {
 	__u32 first;
@@ -190,8 +192,8 @@ static __always_inline __u64 mask_upper(__u32 length)
 }
 
 /*
- * The number of the highest bit set. Arithmetic, since each branch would double what the verifier follows; by hand, since
- * the compiler's own expansion of the builtin does not end for BPF.
+ * The number of the highest bit set. Arithmetic, since each branch would double what the verifier
+ * follows; by hand, since the compiler's own expansion of the builtin does not end for BPF.
  */
 static __always_inline __u32 highest_bit(__u64 bits)
 {
@@ -299,8 +301,9 @@ static __always_inline void ask_table(struct visit *visit, struct verdict_facts 
 	 1 << GATE25_REASON_BAN)
 
 /*
- * Class hits: each SYN, repeated ones too, that reached the step "lists" and whose source is on some list. What an overlay
- * entry (that enforces) or an allow list decided before does not reach it; an observed block goes on, and does.
+ * Class hits: each SYN, repeated ones too, that reached the step "lists" and whose source is on
+ * some list. What an overlay entry (that enforces) or an allow list decided before does not reach
+ * it; an observed block goes on, and does.
  */
 static __always_inline void count_lists(const struct visit *visit,
 					const struct judgement *judgement)
@@ -403,8 +406,8 @@ static __always_inline void tuple6(struct bpf_sock_tuple *out, const struct pack
 }
 
 /*
- * 1: a socket of this host that is no listener has the segment's addresses, those of the frame: its session is open, or
- * about to be, or was until now.
+ * 1: a socket of this host that is no listener has the segment's addresses, those of the frame: its
+ * session is open, or about to be, or was until now.
  */
 __noinline int session_open(struct xdp_md *ctx, const struct packet *packet)
 {
@@ -433,8 +436,9 @@ __noinline int session_open(struct xdp_md *ctx, const struct packet *packet)
 /* ------------------------------------------------------------------ judge */
 
 /*
- * A segment that is no SYN. A session that is open is never muted: only what belongs to no socket of ours is dropped, and
- * only where the sockets are known to be here. Limits are not asked, nothing is told.
+ * A segment that is no SYN. A session that is open is never muted: only what belongs to no socket
+ * of ours is dropped, and only where the sockets are known to be here. Limits are not asked,
+ * nothing is told.
  */
 static __always_inline int judge_segment(struct xdp_md *ctx, const struct visit *visit,
 					 const struct gate25_control *control,
@@ -508,7 +512,10 @@ __noinline int visit_judge(struct xdp_md *ctx, struct visit *visit)
 
 /* ------------------------------------------------------------------ what cannot be judged */
 
-/* Malformed can be forged, so it is never a strike. What has no port has no service: then the policy of the whole decides. */
+/*
+ * Malformed can be forged, so it is never a strike. What has no port has no service: then the
+ * policy of the whole decides.
+ */
 static __always_inline int malformed(__u32 row)
 {
 	__u32 zero = 0, service = row & (GATE25_SERVICES - 1);
@@ -524,14 +531,14 @@ static __always_inline int malformed(__u32 row)
 	return observe ? XDP_PASS : XDP_DROP;
 }
 
-/* TCP, or perhaps TCP, whose ports or flags are not to be had. `row`: its service where that is known. */
+/* TCP, or perhaps TCP, whose ports or flags are not to be had. `row`: its service, if known. */
 __noinline int unjudged(struct xdp_md *ctx, __u32 kind, __u32 row)
 {
 	__u32 seen = ctx->data_end - ctx->data;
 
 	if (kind == PACKET_MALFORMED || (kind == PACKET_CUT && seen >= bpf_xdp_get_buff_len(ctx)))
 		return malformed(row);
-	/* a driver that splits frames shows the first part only: the rest is no fault of the sender */
+	/* a driver that splits frames shows the first part only: no fault of the sender */
 	count(row, kind == PACKET_FRAGMENT ? GATE25_REASON_FRAGMENT : GATE25_REASON_HEADERS, 0);
 	return XDP_PASS;
 }
@@ -545,7 +552,10 @@ static __always_inline __u32 lowest_slot(__u32 mask)
 	return !!(mask & 0xaa) | !!(mask & 0xcc) << 1 | !!(mask & 0xf0) << 2;
 }
 
-/* Bits of the services that name this address as their own. Arithmetic: a branch for each would be too much to verify. */
+/*
+ * Bits of the services that name this address as their own. Arithmetic: a branch for each would be
+ * too much to verify.
+ */
 static __always_inline __u32 own_services(const struct gate25_source *address)
 {
 	__u64 own = 0;
@@ -580,7 +590,7 @@ static __always_inline __u32 services_at(__u32 port)
 	return port_services[port & 0xffff];
 }
 
-/* The slot of the service that guards this port and address; GATE25_NO_SERVICE. An own address beats any. */
+/* The slot of the service that guards port and address, or GATE25_NO_SERVICE. Own beats any. */
 __noinline int service_find(const struct gate25_source *destination, __u32 port)
 {
 	__u32 mask = services_at(port), own;

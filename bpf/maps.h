@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The maps, by the names and layouts of gate25.h. User space sets the sizes that depend on machine and
- * configuration before it loads; here they are only valid.
+ * The maps, by the names and layouts of gate25.h. User space sets the sizes that depend on machine
+ * and configuration before it loads; here they are only valid.
  *
- * All arrays are mmapable: user space reads and fills them without system calls, values start at a page, and so
- * a value of 64 bytes is one cache line.
+ * All arrays are mmapable: user space reads and fills them without system calls, values start at a
+ * page, and so a value of 64 bytes is one cache line.
  */
 #ifndef GATE25_MAPS_H
 #define GATE25_MAPS_H

@@ -2,11 +2,12 @@
 /*
  * A frame -> what it is to the guard. Bytes in, values out: no maps, no helpers.
  *
- * One cursor walks over the frame, one small function reads a header. Nothing in a packet is trusted:
- * ihl, doff, total and extension lengths are checked before they move the cursor. What is not TCP leaves
- * as early as possible: that is most of a machine's traffic.
+ * One cursor walks over the frame, one small function reads a header. Nothing in a packet is
+ * trusted: ihl, doff, total and extension lengths are checked before they move the cursor. What is
+ * not TCP leaves as early as possible: that is most of a machine's traffic.
  *
- * The frame should start two bytes behind a multiple of four, as drivers place it: then all headers are aligned.
+ * The frame should start two bytes behind a multiple of four, as drivers place it: then all headers
+ * are aligned.
  */
 #ifndef GATE25_PACKET_H
 #define GATE25_PACKET_H
@@ -24,10 +25,10 @@
 #define PACKET_EXTENSIONS 8 /* IPv6 extension headers that are followed */
 
 enum packet_kind {
-	PACKET_OTHER,	 /* nothing to do with us */
-	PACKET_TCP,	 /* ports are known */
-	PACKET_FRAGMENT, /* a later fragment: carries no port */
-	PACKET_HEADERS, /* IPv6 header chain beyond the bound, or beyond the frame: protocol unknown */
+	PACKET_OTHER,	  /* nothing to do with us */
+	PACKET_TCP,	  /* ports are known */
+	PACKET_FRAGMENT,  /* a later fragment: carries no port */
+	PACKET_HEADERS,	  /* IPv6 header chain beyond bound or frame: protocol unknown */
 	PACKET_MALFORMED, /* TCP that hides its ports or flags (RFC 1858, RFC 3128), or is none */
 	PACKET_CUT,	  /* what can be seen of the frame ends within TCP's header */
 };
@@ -94,8 +95,8 @@ PACKET_INLINE __u16 packet_ethernet(struct cursor *cursor)
 }
 
 /*
- * The ports of TCP behind the cursor. `first` says that it is the first of several fragments: one without room for
- * ports and flags hides them (RFC 1858), so no port of it is believed.
+ * The ports of TCP behind the cursor. `first` says that it is the first of several fragments: one
+ * without room for ports and flags hides them (RFC 1858), so no port of it is believed.
  */
 PACKET_INLINE enum packet_kind packet_ports(struct cursor *cursor, __u32 end, __u8 first,
 					    struct packet *out)
@@ -115,8 +116,9 @@ PACKET_INLINE enum packet_kind packet_ports(struct cursor *cursor, __u32 end, __
 }
 
 /*
- * The rest of the TCP header, once it is known that somebody cares: sequence number and flags. `length` is that of the
- * whole frame. Malformed is a length that lies, SYN with FIN or RST, none of SYN, RST and ACK (NULL, XMAS, FIN scans).
+ * The rest of the TCP header, once it is known that somebody cares: sequence number and flags.
+ * `length` is that of the whole frame. Malformed is a length that lies, SYN with FIN or RST, none
+ * of SYN, RST and ACK (NULL, XMAS, FIN scans).
  */
 PACKET_INLINE enum packet_kind packet_flags(struct cursor *cursor, __u32 length,
 					    struct packet *packet)
@@ -167,7 +169,10 @@ PACKET_INLINE enum packet_kind packet_ipv4(struct cursor *cursor, struct packet 
 	return packet_ports(cursor, start + total, !!(fragment & 0x2000), out);
 }
 
-/* As in table.h: arithmetic that stays arithmetic, so that the verifier sees one path and not one for each value. */
+/*
+ * As in table.h: arithmetic that stays arithmetic, so that the verifier sees one path and not one
+ * for each value.
+ */
 #define PACKET_OPAQUE(value) __asm__("" : "+r"(value))
 
 PACKET_INLINE __u64 packet_is(__u8 type, __u8 wanted)
@@ -198,7 +203,7 @@ PACKET_INLINE __u64 packet_is_extension(__u8 type)
 
 /* Where the walk stands. */
 struct packet_walk {
-	__u64 next; /* type of the header at the cursor */
+	__u64 next;	/* type of the header at the cursor */
 	__u64 fragment; /* of a fragment header: offset above 3 bits, the lowest says "more" */
 };
 
@@ -212,7 +217,10 @@ PACKET_INLINE int packet_step(struct cursor *cursor, struct packet_walk *walk)
 
 	if (!header)
 		return 0;
-	/* units of 8 bytes behind the first 8; AH counts words (RFC 4302 2.2), a fragment header has no length */
+	/*
+	 * units of 8 bytes behind the first 8; AH counts words (RFC 4302 2.2), a fragment header
+	 * has no length
+	 */
 	more = ((__u64)header[1] << (3 - ah)) * (1 - fragment) & 0x7ff;
 	walk->fragment |= ((__u64)header[2] << 8 | header[3]) * fragment;
 	walk->next = header[0];

@@ -3,9 +3,10 @@
  * What a source may do: rates by GCRA in lines of 64 bytes, and the key that finds the line.
  * No maps, no helpers: a line and a time in, an answer out.
  *
- * A word of a line is 28 bits of tag (0: empty) and 36 bits of theoretical arrival time in units of 1,024 ns.
- * One compare-and-swap claims a word and charges it, so there is no race between the two. Times wrap after
- * 19.5 hours and are compared by distance; source_sweep() empties what is long over before it comes round.
+ * A word of a line is 28 bits of tag (0: empty) and 36 bits of theoretical arrival time in units of
+ * 1,024 ns. One compare-and-swap claims a word and charges it, so there is no race between the two.
+ * Times wrap after 19.5 hours and are compared by distance; source_sweep() empties what is long
+ * over before it comes round.
  */
 #ifndef GATE25_SOURCE_H
 #define GATE25_SOURCE_H
@@ -21,7 +22,10 @@
 #define SOURCE_AHEAD_NS (8ULL * 3600 * 1000000000)
 #define SOURCE_AHEAD	(SOURCE_AHEAD_NS >> SOURCE_UNIT_SHIFT)
 
-/* The clocks of CPUs differ: a word that is further ahead than its limit allows, by more than this, is a stale one. */
+/*
+ * The clocks of CPUs differ: a word that is further ahead than its limit allows, by more than this,
+ * is a stale one.
+ */
 #define SOURCE_SLACK (4ULL * 1000000000 >> SOURCE_UNIT_SHIFT)
 
 /* The coarse clock stands still for a tick; without this a small burst would lose most of it. */
@@ -80,8 +84,8 @@ static inline __u64 source_siphash(const __u64 key[2], __u64 word, __u64 tail)
 }
 
 /*
- * The hash of whom a limit counts together. An observed limit has a ledger of its own: what it charged is no debt once the
- * limit is enforced.
+ * The hash of whom a limit counts together. An observed limit has a ledger of its own: what it
+ * charged is no debt once the limit is enforced.
  */
 static inline __u64 source_hash(const __u64 key[2], const struct gate25_source *source,
 				const volatile struct gate25_limit *limit, __u32 scope,
@@ -147,8 +151,8 @@ static inline __u64 source_units(__u64 ns)
 }
 
 /*
- * How old a word is, so that the least is the one to give way: times that are further ahead than any limit allows
- * are the oldest of all (they came round), then the past, then the near future.
+ * How old a word is, so that the least is the one to give way: times that are further ahead than
+ * any limit allows are the oldest of all (they came round), then the past, then the near future.
  */
 static inline __u64 source_rank(__u64 word, __u64 now)
 {
@@ -168,7 +172,7 @@ static inline __u64 source_choose(const __u64 *words, __u64 tag, __u64 now)
 {
 	__u64 least = ~0ULL >> 2;
 
-#pragma GCC unroll 1 /* unrolled, it takes more of the 512 bytes of stack than there are */
+#pragma GCC unroll 1 /* unrolled it is slower, and takes three times the stack */
 	for (int i = 0; i < GATE25_SOURCE_WORDS; i++) {
 		__u64 word = ((const volatile __u64 *)words)[i];
 		__u64 found = word >> SOURCE_TIME_BITS;
@@ -185,9 +189,7 @@ static inline __u64 source_choose(const __u64 *words, __u64 tag, __u64 now)
 	return least;
 }
 
-/*
- * Asks a limit and charges it. `tolerance` and `interval` in units. `burst` SYNs at once pass, then one an interval.
- */
+/* Asks a limit and charges it. The tolerance is burst x interval: so many pass at once. */
 static inline enum source_answer source_admit(__u64 *words, __u64 hash, __u64 now_ns,
 					      __u64 interval_ns, __u64 tolerance_ns)
 {
@@ -225,7 +227,7 @@ static inline __u64 source_budget(const __u64 *words, __u64 hash, __u64 now_ns, 
 	return (tolerance + SOURCE_TICK - ahead) / interval;
 }
 
-/* Empties the words of a line whose time is over. To be called for every line at least every 8 hours. */
+/* Empties the words of a line whose time is over. Each line wants it at least every 8 hours. */
 static inline void source_sweep(__u64 *words, __u64 now_ns)
 {
 	__u64 now = now_ns >> SOURCE_UNIT_SHIFT;

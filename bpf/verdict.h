@@ -5,25 +5,26 @@
  * In: what overlay and table say about a source, and who enforces. Out: the step that decided.
  * No maps, no helpers. Limits are asked by the caller, after judge() has left the question open.
  *
- * Order: manual allow or forced block (the longer prefix; at a tie the later written), configured and fetched allow, manual
- * block, automatic ban, lists, default; then limits. A match that is only observed is remembered and the
- * evaluation goes on: it can neither un-block nor shield.
+ * Order: manual allow or forced block (the longer prefix; at a tie the later written), configured
+ * and fetched allow, manual block, automatic ban, lists, default; then limits. A match that is only
+ * observed is remembered and the evaluation goes on: it can neither un-block nor shield.
  */
 #ifndef GATE25_VERDICT_H
 #define GATE25_VERDICT_H
 
 #include "gate25.h"
 
-/* What the overlay says: filled by overlay_rank(), called from the longest length to the shortest. */
+/* What the overlay says: filled by overlay_rank(), from the longest length to the shortest. */
 struct overlay_findings {
-	__u8 first;	    /* of allow and forced, what decides: enum gate25_slot + 1; 0: neither */
+	__u8 first; /* of allow and forced: enum gate25_slot + 1; 0: neither */
 	__u8 first_length;
-	__u8 block, ban;    /* 1: there is a live one at any length */
+	__u8 block, ban;	       /* 1: there is a live one at any length */
 	__u8 block_length, ban_length; /* the longest */
 	__u8 pad[2];
 };
 
-static inline __u8 overlay_live(const struct gate25_overlay_slot *slot, __u8 service_bit, __u64 now_ns)
+static inline __u8 overlay_live(const struct gate25_overlay_slot *slot, __u8 service_bit,
+				__u64 now_ns)
 {
 	return slot->expires_ns > now_ns && (slot->services & service_bit);
 }
@@ -92,8 +93,7 @@ static inline struct judgement judge(const struct verdict_facts *facts)
 		out.exempt = 1;
 		return out;
 	}
-	if (overlay->first &&
-	    judge_match(&out, GATE25_REASON_MANUAL, GATE25_DROP, facts->observe))
+	if (overlay->first && judge_match(&out, GATE25_REASON_MANUAL, GATE25_DROP, facts->observe))
 		return out;
 	if (facts->class_flags & GATE25_CLASS_ALLOW) {
 		out.reason = GATE25_REASON_ALLOW;
@@ -124,7 +124,7 @@ static inline struct judgement judge(const struct verdict_facts *facts)
 static inline __u8 judgement_reason(const struct judgement *judgement)
 {
 	return judgement->action == GATE25_PASS && judgement->would ? judgement->would :
-									judgement->reason;
+								      judgement->reason;
 }
 
 #endif

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What the program counts and tells beside its verdicts: connections, hits of lists, events and their rate, its own
- * failures.
+ * What the program counts and tells beside its verdicts: connections, hits of lists, events and
+ * their rate, its own failures.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -263,7 +263,10 @@ static void test_event(void **state)
 	assert_true(world.classes[told.events[0].class].lists >> BLOCKED & 1);
 }
 
-/* Each decision against a SYN is told, whether enforced or observed; nothing else is, and no repetition. */
+/*
+ * Each decision against a SYN is told, whether enforced or observed; nothing else is, and no
+ * repetition.
+ */
 static void test_what_is_told(void **state)
 {
 	static const struct {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The verdict on single frames: description, what the maps say, the counter that must move. Whatever is
- * not told to move must stay.
+ * The verdict on single frames: description, what the maps say, the counter that must move.
+ * Whatever is not told to move must stay.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -572,7 +572,10 @@ static void test_observe_drops_nothing(void **state)
 	}
 }
 
-/* A frame that is cut anywhere neither crashes the parser nor lets a drop become a pass of another reason. */
+/*
+ * A frame that is cut anywhere neither crashes the parser nor lets a drop become a pass of another
+ * reason.
+ */
 static void test_every_truncated_length(void **state)
 {
 	static unsigned char frame[PACKET_BYTES];

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Limits in the program: who is charged, which ledger, what an exceeded limit does. Rates over time are the unit
- * test's affair: here nothing comes back within an hour.
+ * Limits in the program: who is charged, which ledger, what an exceeded limit does. Rates over time
+ * are the unit test's affair: here nothing comes back within an hour.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -237,7 +237,10 @@ static void test_ledgers_are_separate(void **state)
 	assert_int_equal(counted(GATE25_REASON_WOULD_LIMIT_SOURCE), 17);
 }
 
-/* A listed source in observe passes, so the limit that would meet it is asked, in the shadow ledger. */
+/*
+ * A listed source in observe passes, so the limit that would meet it is asked, in the shadow
+ * ledger.
+ */
 static void test_observed_listed_source(void **state)
 {
 	(void)state;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A session that is open is never muted: real sockets over a veth pair, in namespaces of their own. Their source is
- * blocked in mid-session; the session goes on to its end, and the source begins no other one. What belongs to
- * no session is dropped.
+ * A session that is open is never muted: real sockets over a veth pair, in namespaces of their own.
+ * Their source is blocked in mid-session; the session goes on to its end, and the source begins no
+ * other one. What belongs to no session is dropped.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Frames by description: what is not said is as in an ordinary SYN to port 25. Lengths and checksums are right
- * unless the description makes them lie.
+ * Frames by description: what is not said is as in an ordinary SYN to port 25. Lengths and
+ * checksums are right unless the description makes them lie.
  */
 #ifndef GATE25_TEST_PACKET_BUILDER_H
 #define GATE25_TEST_PACKET_BUILDER_H
@@ -28,8 +28,8 @@ struct packet_spec {
 	const char *to;	  /* NULL: 198.51.100.25, 2001:db8:ffff::25 */
 	__u16 from_port;  /* 0: 40000 */
 	__u16 to_port;	  /* 0: 25 */
-	__u8 protocol; /* 0: TCP; else the bytes behind IP are no TCP, but begin with the same ports */
-	int flags;     /* of TCP; 0: SYN, NO_FLAGS: none */
+	__u8 protocol;	  /* 0: TCP; else no TCP, but with ports at the same place */
+	int flags;	  /* of TCP; 0: SYN, NO_FLAGS: none */
 	__u32 sequence;
 	__u32 acknowledged;
 	__u8 tcp_options; /* bytes, a multiple of 4 up to 40 */

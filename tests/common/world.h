@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A small world for the program to judge in: services, lists and maps of its own, and which counter moved.
+ * A small world for the program to judge in: services, lists and maps of its own, and which counter
+ * moved.
  *
  *   slot  service      guards                                          default
  *   0     mx           port 25, any address
@@ -45,8 +46,8 @@ struct world_setup {
 };
 
 /*
- * 0 or -errno. What the frames of the world have to do with sockets, the program finds in the network namespace
- * of the caller.
+ * 0 or -errno. What the frames of the world have to do with sockets, the program finds in the
+ * network namespace of the caller.
  */
 int world_open(struct world *world, const struct world_setup *setup);
 void world_close(struct world *world);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The parser over whole frames, over the same frames at every truncated length, and over noise. The end of
- * each frame is the end of an allocation, so that a sanitizer sees a byte read too many.
+ * The parser over whole frames, over the same frames at every truncated length, and over noise. The
+ * end of each frame is the end of an allocation, so that a sanitizer sees a byte read too many.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -315,7 +315,10 @@ static void test_values(void **state)
 	}
 }
 
-/* Fixtures with bytes turned at random: nothing is read that is not there, and each answer is one of those known. */
+/*
+ * Fixtures with bytes turned at random: nothing is read that is not there, and each answer is one
+ * of those known.
+ */
 static void test_noise(void **state)
 {
 	unsigned int seed = 25;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The order of precedence as a table of cases: what the overlay holds under some lengths, what the class of
- * the source says, and the step that then decides.
+ * The order of precedence as a table of cases: what the overlay holds under some lengths, what the
+ * class of the source says, and the step that then decides.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -317,8 +317,8 @@ static void test_order(void **state)
 }
 
 /*
- * Observing never drops, and says of each case that drops what it would have been. But a list that only
- * observes by itself comes before the default, and the first finding is the reason.
+ * Observing never drops, and says of each case that drops what it would have been. But a list that
+ * only observes by itself comes before the default, and the first finding is the reason.
  */
 static void test_observe_says_what_would_have_been(void **state)
 {
