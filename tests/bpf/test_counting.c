@@ -119,86 +119,76 @@ static void test_many_connections(void **state)
 
 /* ------------------------------------------------------------------ lists */
 
+static const struct {
+	const char *name;
+	struct packet_spec spec;
+	const char *entry; /* prefix that is entered in `slot` */
+	enum gate25_slot slot;
+	int observe;
+	unsigned int hits[WORLD_LISTS];
+} hits[] = {
+	{ "unlisted", { .flags = SYN }, NULL, 0, 0, { 0, 0, 0 } },
+	{ "listed", { .from = "203.0.113.200" }, NULL, 0, 0, { 1, 0, 0 } },
+	{ "listed, ACK", { .from = "203.0.113.200", .flags = ACK }, NULL, 0, 0, { 0, 0, 0 } },
+	{ "listed, another port",
+	  { .from = "203.0.113.200", .to_port = 80 },
+	  NULL,
+	  0,
+	  0,
+	  { 0, 0, 0 } },
+	{ "observed list", { .from = "198.18.0.1" }, NULL, 0, 0, { 0, 1, 0 } },
+	{ "two lists", { .from = "203.0.113.5" }, NULL, 0, 0, { 1, 1, 0 } },
+	{ "two lists, the whole observes", { .from = "203.0.113.5" }, NULL, 0, 1, { 1, 1, 0 } },
+	{ "IPv6", { .from = "2001:db8:bad::1" }, NULL, 0, 0, { 1, 0, 0 } },
+	/* decided before the step "lists" is reached */
+	{ "listed friend", { .from = "203.0.113.10" }, NULL, 0, 0, { 0, 0, 0 } },
+	{ "allowed by hand",
+	  { .from = "203.0.113.200" },
+	  "203.0.113.200",
+	  GATE25_SLOT_ALLOW,
+	  0,
+	  { 0, 0, 0 } },
+	{ "blocked by hand",
+	  { .from = "203.0.113.200" },
+	  "203.0.113.200",
+	  GATE25_SLOT_BLOCK,
+	  0,
+	  { 0, 0, 0 } },
+	{ "banned",
+	  { .from = "203.0.113.200" },
+	  "203.0.113.200",
+	  GATE25_SLOT_AUTO,
+	  0,
+	  { 0, 0, 0 } },
+	/* what is only observed goes on to it */
+	{ "blocked by hand, observed",
+	  { .from = "203.0.113.200" },
+	  "203.0.113.200",
+	  GATE25_SLOT_BLOCK,
+	  1,
+	  { 1, 0, 0 } },
+	{ "a block of another",
+	  { .from = "203.0.113.200" },
+	  "203.0.113.201",
+	  GATE25_SLOT_BLOCK,
+	  0,
+	  { 1, 0, 0 } },
+};
+
 static void test_hits(void **state)
 {
-	static const struct {
-		const char *name;
-		struct packet_spec spec;
-		const char *entry; /* prefix that is entered in `slot` */
-		enum gate25_slot slot;
-		int observe;
-		unsigned int hits[WORLD_LISTS];
-	} cases[] = {
-		{ "unlisted", { .flags = SYN }, NULL, 0, 0, { 0, 0, 0 } },
-		{ "listed", { .from = "203.0.113.200" }, NULL, 0, 0, { 1, 0, 0 } },
-		{ "listed, ACK",
-		  { .from = "203.0.113.200", .flags = ACK },
-		  NULL,
-		  0,
-		  0,
-		  { 0, 0, 0 } },
-		{ "listed, another port",
-		  { .from = "203.0.113.200", .to_port = 80 },
-		  NULL,
-		  0,
-		  0,
-		  { 0, 0, 0 } },
-		{ "observed list", { .from = "198.18.0.1" }, NULL, 0, 0, { 0, 1, 0 } },
-		{ "two lists", { .from = "203.0.113.5" }, NULL, 0, 0, { 1, 1, 0 } },
-		{ "two lists, the whole observes",
-		  { .from = "203.0.113.5" },
-		  NULL,
-		  0,
-		  1,
-		  { 1, 1, 0 } },
-		{ "IPv6", { .from = "2001:db8:bad::1" }, NULL, 0, 0, { 1, 0, 0 } },
-		/* decided before the step "lists" is reached */
-		{ "listed friend", { .from = "203.0.113.10" }, NULL, 0, 0, { 0, 0, 0 } },
-		{ "allowed by hand",
-		  { .from = "203.0.113.200" },
-		  "203.0.113.200",
-		  GATE25_SLOT_ALLOW,
-		  0,
-		  { 0, 0, 0 } },
-		{ "blocked by hand",
-		  { .from = "203.0.113.200" },
-		  "203.0.113.200",
-		  GATE25_SLOT_BLOCK,
-		  0,
-		  { 0, 0, 0 } },
-		{ "banned",
-		  { .from = "203.0.113.200" },
-		  "203.0.113.200",
-		  GATE25_SLOT_AUTO,
-		  0,
-		  { 0, 0, 0 } },
-		/* what is only observed goes on to it */
-		{ "blocked by hand, observed",
-		  { .from = "203.0.113.200" },
-		  "203.0.113.200",
-		  GATE25_SLOT_BLOCK,
-		  1,
-		  { 1, 0, 0 } },
-		{ "a block of another",
-		  { .from = "203.0.113.200" },
-		  "203.0.113.201",
-		  GATE25_SLOT_BLOCK,
-		  0,
-		  { 1, 0, 0 } },
-	};
-
 	(void)state;
 	open_with(0, 0);
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+	for (size_t i = 0; i < sizeof(hits) / sizeof(hits[0]); i++) {
 		world_clear(&world);
-		world.control->observe = cases[i].observe;
-		if (cases[i].entry)
-			world_entry(&world, cases[i].entry, cases[i].slot, GATE25_NEVER, 0xff);
+		world.control->observe = hits[i].observe;
+		if (hits[i].entry)
+			world_entry(&world, hits[i].entry, hits[i].slot, GATE25_NEVER, 0xff);
 		for (int repeat = 0; repeat < 3; repeat++) /* a repeated SYN is a hit too */
-			world_run(&world, &cases[i].spec);
+			world_run(&world, &hits[i].spec);
 		for (int list = 0; list < WORLD_LISTS; list++)
-			if (world_hits(&world, list) != 3 * cases[i].hits[list])
-				fail_msg("%s: %llu hits of list %d", cases[i].name,
+			if (world_hits(&world, list) != 3 * hits[i].hits[list])
+				fail_msg("%s: %llu hits of list %d", hits[i].name,
 					 world_hits(&world, list), list);
 	}
 }

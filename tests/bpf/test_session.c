@@ -63,7 +63,7 @@ static int read_mac(const char *iface, unsigned char mac[ETH_ALEN])
 	struct ifreq request = { 0 };
 	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), error;
 
-	strcpy(request.ifr_name, iface);
+	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", iface);
 	error = ioctl(fd, SIOCGIFHWADDR, &request);
 	memcpy(mac, request.ifr_hwaddr.sa_data, ETH_ALEN);
 	close(fd);
@@ -219,11 +219,12 @@ static bool answer_to(__u16 port, int timeout_ms, unsigned char tcp[20])
 {
 	unsigned char frame[2048];
 
+	memset(tcp, 0, 20);
 	while (ready(wire_fd, POLLIN, timeout_ms)) {
 		ssize_t length = recv(wire_fd, frame, sizeof(frame), 0);
 		size_t at = frame[13] == 0x00 ? 34 : 54; /* IPv4 or IPv6, without options */
 
-		if (length < (ssize_t)at + 20 || memcmp(frame + 6, gateway_mac, ETH_ALEN) ||
+		if (length < (ssize_t)at + 20 || memcmp(frame + 6, gateway_mac, ETH_ALEN) != 0 ||
 		    (frame[12] << 8 | frame[13]) == ETH_P_ARP)
 			continue;
 		if ((frame[at] << 8 | frame[at + 1]) != 25 ||

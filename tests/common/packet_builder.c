@@ -48,7 +48,7 @@ static size_t ethernet_put(const struct packet_spec *spec, unsigned char *out)
 	size_t at = 2 * ETH_ALEN;
 
 	memset(out, 0xff, ETH_ALEN);
-	memcpy(out + ETH_ALEN, "\x02\x25\x25\x25\x25\x25", ETH_ALEN);
+	memset(out + ETH_ALEN, 0x52, ETH_ALEN); /* local, unicast */
 	for (int i = 0; i < 4 && spec->tags[i]; i++) {
 		__be16 words[2] = { htons(spec->tags[i]), htons(100 + i) };
 

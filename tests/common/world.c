@@ -222,15 +222,15 @@ void world_clear(struct world *world)
 		bpf_map_delete_elem(world->overlay_fd, &key);
 }
 
-void world_entry(struct world *world, const char *text, enum gate25_slot slot, __u64 expires_ns,
+void world_entry(struct world *world, const char *prefix, enum gate25_slot slot, __u64 expires_ns,
 		 __u8 services)
 {
 	static __u32 sequence;
-	struct prefix prefix = prefix_of(text);
-	struct gate25_overlay_key key = { .hi = prefix.address.hi,
-					  .lo = prefix.address.lo,
-					  .family = prefix.address.family,
-					  .length = prefix.length };
+	struct prefix masked = prefix_of(prefix);
+	struct gate25_overlay_key key = { .hi = masked.address.hi,
+					  .lo = masked.address.lo,
+					  .family = masked.address.family,
+					  .length = masked.length };
 	struct gate25_overlay_entry entry = { 0 };
 
 	bpf_map_lookup_elem(world->overlay_fd, &key, &entry);

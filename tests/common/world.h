@@ -49,7 +49,7 @@ struct world_setup {
  * 0 or -errno. What the frames of the world have to do with sockets, the program finds in the
  * network namespace of the caller.
  */
-int world_open(struct world *world, const struct world_setup *setup);
+int world_open(struct world *world, const struct world_setup *wanted);
 void world_close(struct world *world);
 
 /* Empties all maps of state: no counter, no entry, no debt; everything enforces. */

@@ -131,7 +131,7 @@ static void test_normalise(void **state)
 		struct gate25_source source = cases[i].source;
 
 		source_normalise(&source, &settings);
-		if (memcmp(&source, &cases[i].want, sizeof(source)))
+		if (memcmp(&source, &cases[i].want, sizeof(source)) != 0)
 			fail_msg("%s: family %u, %llx %llx", cases[i].name, source.family,
 				 source.hi, source.lo);
 	}

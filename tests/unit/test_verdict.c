@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include <string.h>
+#include <stdio.h>
 
 #include "bpf/verdict.h"
 
@@ -411,13 +411,13 @@ static void test_reasons(void **state)
 	(void)state;
 	for (unsigned int reason = 0; reason < GATE25_REASONS; reason++) {
 		enum gate25_verdict verdict = verdict_of(reason);
-		char would[64] = "would_";
+		char would[64];
 
 		if (verdict == GATE25_VERDICTS)
 			continue;
 		assert_int_equal(verdict == GATE25_DROP, reason / GATE25_WOULD == 1);
 		if (verdict == GATE25_DROP) {
-			strcat(would, label_of(reason));
+			snprintf(would, sizeof(would), "would_%s", label_of(reason));
 			assert_string_equal(label_of(reason + GATE25_WOULD), would);
 		}
 	}
