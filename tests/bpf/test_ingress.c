@@ -602,6 +602,27 @@ static void test_every_truncated_length(void **state)
 	}
 }
 
+/*
+ * A driver that splits frames shows the program the first part only. Wherever that ends, in TCP's
+ * header too, the rest is no fault of the sender.
+ */
+static void test_frames_in_parts(void **state)
+{
+	struct packet_spec spec = { LISTED6, EXT({ 60, 2048 }, { 60, 8 }), .payload = 1000 };
+	__u64 judged, unseen_ports, unseen_flags;
+
+	(void)state;
+	world_clear(&world);
+	for (spec.extensions[1].bytes = 8; spec.extensions[1].bytes <= 2048;
+	     spec.extensions[1].bytes += 8)
+		world_run(&world, &spec);
+	judged = world_count(&world, MX, GATE25_REASON_LIST).packets;
+	unseen_ports = world_count(&world, NO_SERVICE, GATE25_REASON_HEADERS).packets;
+	unseen_flags = world_count(&world, MX, GATE25_REASON_HEADERS).packets;
+	assert_true(judged && unseen_ports && unseen_flags);
+	assert_int_equal(judged + unseen_ports + unseen_flags, 256);
+}
+
 static int open_world(void **state)
 {
 	struct world_setup setup = { .without_classes = false };
@@ -627,6 +648,7 @@ int main(void)
 		cmocka_unit_test(test_verdicts),
 		cmocka_unit_test(test_observe_drops_nothing),
 		cmocka_unit_test(test_every_truncated_length),
+		cmocka_unit_test(test_frames_in_parts),
 	};
 
 	return cmocka_run_group_tests_name("ingress", tests, open_world, close_world);
