@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * docs/configuration.md names every key of the configuration, and no other.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "user/config_keys.h"
+
+#define DOCUMENT "docs/configuration.md"
+#define KEYS	 128
+
+struct documented {
+	char keys[KEYS][64];
+	size_t count;
+	unsigned int missing;
+};
+
+/* What stands in backquotes in the first column of a table. */
+static void row_read(struct documented *documented, const char *line)
+{
+	const char *end = strchr(line + 1, '|'), *at = line;
+
+	while (end && (at = strchr(at, '`')) && at < end) {
+		size_t length = strcspn(at + 1, "`");
+
+		assert_true(documented->count < KEYS && length < sizeof(documented->keys[0]));
+		snprintf(documented->keys[documented->count++], sizeof(documented->keys[0]), "%.*s",
+			 (int)length, at + 1);
+		at += length + 2;
+	}
+}
+
+static void document_read(struct documented *documented)
+{
+	FILE *file = fopen(DOCUMENT, "r");
+	char line[1024];
+
+	assert_non_null(file);
+	while (fgets(line, sizeof(line), file))
+		if (line[0] == '|')
+			row_read(documented, line);
+	fclose(file);
+}
+
+static void key_strike(const char *path, void *context)
+{
+	struct documented *documented = context;
+
+	for (size_t i = 0; i < documented->count; i++) {
+		if (strcmp(documented->keys[i], path))
+			continue;
+		documented->keys[i][0] = 0;
+		return;
+	}
+	print_message("%s does not speak of `%s`\n", DOCUMENT, path);
+	documented->missing++;
+}
+
+static void test_keys_documented(void **state)
+{
+	static struct documented documented;
+	unsigned int unknown = 0;
+
+	(void)state;
+	document_read(&documented);
+	keys_each(key_strike, &documented);
+	for (size_t i = 0; i < documented.count; i++) {
+		if (!documented.keys[i][0])
+			continue;
+		print_message("%s speaks of `%s`, which is no key\n", DOCUMENT, documented.keys[i]);
+		unknown++;
+	}
+	assert_int_equal(documented.missing, 0);
+	assert_int_equal(unknown, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_keys_documented) };
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
