@@ -189,9 +189,9 @@ agent_dead() {
 	sleep 3
 	each check "is in again, its time is over" connects $ADDED
 	check "add, to be found by the next agent" quietly gate25 add ${ADDED%% *} --for 1h
-	check "pause for 2 seconds" quietly gate25 pause --for 2s
-	check "lets it in" connects_briefly ${ADDED%% *}
-	sleep 2
+	check "pause for 4 seconds" quietly gate25 pause --for 4s
+	check "lets it in" connects ${ADDED%% *}
+	sleep 4
 	check_not "and ends by itself" connects ${ADDED%% *}
 	check "the agent starts again" guard_start
 	check_not "the entry is still there" connects ${ADDED%% *}
