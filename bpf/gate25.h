@@ -179,9 +179,10 @@ struct gate25_class {
 _Static_assert(sizeof(struct gate25_class) == 64, "class");
 
 /*
- * map `class_hits` (mmapable array of __u64, of the program instance): SYNs to a guarded service
- * whose source had that class when the step "lists" was asked. Index: cpu * stride + class, where
- * stride is the number of classes rounded up to a multiple of 8.
+ * map `class_hits` (mmapable array of __u64, of the program instance): SYNs to a guarded service,
+ * repeated ones too, that reached the step "lists" (no overlay entry and no allow list decided them
+ * before) and whose source has that class. Index: cpu * stride + class, where stride is the number
+ * of classes rounded up to a multiple of 8.
  */
 
 /*
