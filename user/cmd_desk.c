@@ -8,7 +8,6 @@
 #include "user/cmd_entries.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,9 +17,9 @@
 
 #define BEFORE_MOST 1000 /* entries that a record shows as they were */
 
-int desk_open(struct cli *cli, struct desk *out)
+static int desk_start(struct cli *cli, struct desk *out)
 {
-	int code, error;
+	int code;
 
 	*out = (struct desk){ .cli = cli };
 	out->results = json_array();
@@ -28,14 +27,31 @@ int desk_open(struct cli *cli, struct desk *out)
 	out->before = json_array();
 	if (!out->results || !out->targets || !out->before)
 		return cli_fail(cli, EXIT_FAILED, "out of memory");
-	code = cli_lock(cli);
+	code = cli_guard(cli);
+	out->guard = code ? NULL : cli->guard;
+	return code == EXIT_NOT_LOADED ? 0 : code;
+}
+
+int desk_open(struct cli *cli, struct desk *out)
+{
+	int code = cli_lock(cli), error;
+
+	*out = (struct desk){ .cli = cli };
+	if (!code)
+		code = desk_start(cli, out);
 	if (code)
 		return code;
-	code = cli_guard(cli);
-	if (code && code != EXIT_NOT_LOADED)
-		return code;
-	out->guard = code ? NULL : cli->guard;
 	error = journal_open(cli->config->state_dir, out->guard, &out->journal);
+	return error ? cli_exit_code(error) : 0;
+}
+
+int desk_look(struct cli *cli, struct desk *out)
+{
+	int code = desk_start(cli, out), error;
+
+	if (code)
+		return code;
+	error = journal_read(cli->config->state_dir, &out->journal);
 	return error ? cli_exit_code(error) : 0;
 }
 
@@ -45,39 +61,11 @@ int desk_close(struct desk *desk, int code)
 	json_decref(desk->targets);
 	json_decref(desk->before);
 	free(desk->bans);
-	if (desk->cli->json && (code == EXIT_DONE || json_array_size(desk->results) > 0))
-		print_json(desk->results);
+	if (code == EXIT_DONE || json_array_size(desk->results) > 0)
+		code = cli_results(desk->cli, desk->results, code);
 	else
 		json_decref(desk->results);
 	return code == EXIT_DONE && !desk->guard ? EXIT_NOT_LOADED : code;
-}
-
-static void say(FILE *to, const char *format, va_list arguments)
-{
-	vfprintf(to, format, arguments);
-	fputc('\n', to);
-}
-
-void desk_say(const struct desk *desk, const char *format, ...)
-{
-	va_list arguments;
-
-	if (desk->cli->json)
-		return;
-	va_start(arguments, format);
-	say(stdout, format, arguments);
-	va_end(arguments);
-}
-
-void desk_note(const struct desk *desk, const char *format, ...)
-{
-	va_list arguments;
-
-	(void)desk;
-	fflush(stdout); /* on a terminal the two stand in their order */
-	va_start(arguments, format);
-	say(stderr, format, arguments);
-	va_end(arguments);
 }
 
 /* ---------------------------------------------------------------- services */
@@ -127,13 +115,32 @@ int desk_services(struct desk *desk, const char *services)
 
 /* ---------------------------------------------------------------- changes */
 
-static int note_target(struct desk *desk, const struct prefix *prefix)
+int desk_failed(const struct desk *desk, int error)
 {
+	return cli_fail(desk->cli, cli_exit_code(error), "%s", strerror(-error));
+}
+
+void desk_say_observed(const struct desk *desk)
+{
+	const struct gate25_control *control = desk->guard ? desk->guard->control : NULL;
+
+	if (control && control->pause_until_ns > monotonic_ns())
+		cli_note("but it is paused, and nobody is stopped: gate25 resume");
+	else if (control && control->observe)
+		cli_note("but the guard only observes, and nobody is stopped: gate25 policy "
+			 "enforce");
+}
+
+int desk_target(struct desk *desk, const struct prefix *prefix)
+{
+	size_t count = json_array_size(desk->targets);
+	const char *last = json_string_value(json_array_get(desk->targets, count - 1));
 	char text[PREFIX_TEXT];
 
-	return json_array_append_new(desk->targets, json_string(prefix_format(prefix, text))) ?
-		       -ENOMEM :
-		       0;
+	prefix_format(prefix, text);
+	if (last && !strcmp(last, text))
+		return 0;
+	return json_array_append_new(desk->targets, json_string(text)) ? -ENOMEM : 0;
 }
 
 static int note_before(struct desk *desk, const struct entry *entry)
@@ -150,7 +157,7 @@ int desk_put(struct desk *desk, const struct entry *entry)
 	int error = before ? note_before(desk, before) : 0;
 
 	if (!error)
-		error = note_target(desk, &entry->prefix);
+		error = desk_target(desk, &entry->prefix);
 	return error ? error : journal_put(desk->journal, entry);
 }
 
@@ -159,7 +166,7 @@ int desk_del(struct desk *desk, const struct entry *entry)
 	int error = note_before(desk, entry);
 
 	if (!error)
-		error = note_target(desk, &entry->prefix);
+		error = desk_target(desk, &entry->prefix);
 	if (error)
 		return error;
 	return journal_del(desk->journal, &entry->prefix, entry->kind, entry->origin);
@@ -225,35 +232,50 @@ int desk_drop_ban(struct desk *desk, const struct prefix *prefix)
 	}
 	desk->bans[desk->bans_count++] = *prefix;
 	error = ban_before(desk, prefix, slot);
-	return error ? error : note_target(desk, prefix);
+	return error ? error : desk_target(desk, prefix);
 }
 
 /* ---------------------------------------------------------------- the commit */
 
-int desk_commit(struct desk *desk, const char *action, json_t *after)
+int desk_apply(struct desk *desk)
 {
-	int error = journal_commit(desk->journal);
+	int error = journal_commit(desk->journal), cleared = 0;
 
-	if (!error && desk->bans_count) {
-		int cleared = overlay_clear_slots(desk->guard, desk->bans, desk->bans_count,
-						  GATE25_SLOT_AUTO);
+	if (error)
+		return cli_fail(desk->cli, cli_exit_code(error), "nothing was changed");
+	if (desk->bans_count)
+		cleared = overlay_clear_slots(desk->guard, desk->bans, desk->bans_count,
+					      GATE25_SLOT_AUTO);
+	desk->bans_count = 0;
+	if (cleared < 0)
+		return cli_fail(
+			desk->cli, cli_exit_code(cleared),
+			"not all automatic bans could be dropped; the entries are as asked");
+	return 0;
+}
 
-		error = cleared < 0 ? cleared : 0;
-		desk->bans_count = 0;
-		if (error)
-			desk_note(desk, "not all automatic bans could be dropped");
-	}
-	if (!error && json_array_size(desk->targets))
+void desk_record(struct desk *desk, const char *action, json_t *after)
+{
+	if (json_array_size(desk->targets)) {
 		record_change(desk->cli->config->state_dir, action, desk->targets,
 			      json_array_size(desk->before) ? desk->before : NULL, after);
+		if (!desk->guard)
+			cli_note("it is kept, and holds from the next load on");
+	}
 	json_decref(after);
 	json_array_clear(desk->targets);
 	json_array_clear(desk->before);
-	if (error)
-		return cli_fail(desk->cli, cli_exit_code(error), "nothing was changed");
-	if (!desk->guard)
-		desk_note(desk, "it is kept, and holds from the next load on");
-	return 0;
+}
+
+int desk_commit(struct desk *desk, const char *action, json_t *after)
+{
+	int code = desk_apply(desk);
+
+	if (code)
+		json_decref(after);
+	else
+		desk_record(desk, action, after);
+	return code;
 }
 
 /* ---------------------------------------------------------------- entries as text */
@@ -279,6 +301,16 @@ json_t *entry_json(const struct entry *entry)
 			 entry->services[0] ? entry->services : "all", "added",
 			 time_format(entry->added_s, added), "expires",
 			 time_format(entry->expires_s, expires), "reason", entry->reason);
+}
+
+json_t *terms_json(const struct entry *entry)
+{
+	char expires[32];
+
+	return json_pack("{s:s, s:s, s:s, s:s, s:s}", "kind", kind_name(entry->kind), "origin",
+			 entry->origin, "services", entry->services[0] ? entry->services : "all",
+			 "expires", time_format(entry->expires_s, expires), "reason",
+			 entry->reason);
 }
 
 const char *terms_format(const char *services, __u64 expires_s, char text[static TERMS_TEXT])

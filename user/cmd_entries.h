@@ -3,7 +3,7 @@
  * What the commands over manual entries share: their arguments, the open journal with what is to be printed, who is
  * allowed, and what must not be blocked by mistake.
  *
- *   cmd_entries.c (add, del, flush)  cmd_allow.c (allow, unblock, list)
+ *   cmd_entries.c (add)  cmd_del.c (del, allow del, flush)  cmd_allow.c  cmd_unblock.c  cmd_list.c
  *   cmd_request.c (arguments, addresses)  cmd_desk.c (lock, journal, results)  cmd_refusal.c
  */
 #ifndef GATE25_CMD_ENTRIES_H
@@ -15,6 +15,8 @@
 
 #include "user/command.h"
 #include "user/overlay.h"
+
+#define SAID_MOST 20 /* entries of a batch that get a line of their own */
 
 #define ORIGIN_MANUAL "manual"
 #define ORIGIN_AUTO   "auto" /* automatic bans: in the map alone */
@@ -78,17 +80,25 @@ struct desk {
 
 /* Lock, guard if loaded, journal. 0, or the exit code with the message printed; then desk_close() all the same. */
 int desk_open(struct cli *cli, struct desk *out);
+int desk_look(struct cli *cli, struct desk *out); /* likewise, to read only: without the lock */
 /* Are these names services? 0 or EXIT_USAGE, with a message that names those that there are. */
 int desk_services(struct desk *desk, const char *services);
 /* Stages, and notes what the entry replaces for the record. -errno. */
 int desk_put(struct desk *desk, const struct entry *entry);
 int desk_del(struct desk *desk, const struct entry *entry);	   /* the journal's own */
 int desk_drop_ban(struct desk *desk, const struct prefix *prefix); /* exactly this; -ENOENT */
+int desk_target(struct desk *desk, const struct prefix *prefix);   /* notes it for the record */
 /*
- * Commits, and writes the record of changes; `after` is taken over and may be NULL. 0, or the exit code with
- * the message printed.
+ * desk_apply() commits; desk_record() writes the record of changes, of what was noted since the last one, unless that
+ * is nothing. `after` is taken over and may be NULL. 0, or the exit code with the message printed.
  */
-int desk_commit(struct desk *desk, const char *action, json_t *after);
+int desk_apply(struct desk *desk);
+void desk_record(struct desk *desk, const char *action, json_t *after);
+int desk_commit(struct desk *desk, const char *action, json_t *after); /* both */
+/* The exit code for a -errno, with its message printed. */
+int desk_failed(const struct desk *desk, int error);
+/* A note, if what was blocked passes all the same because everything does. */
+void desk_say_observed(const struct desk *desk);
 /* Every key of the overlay with a live ban. Stops at non-zero and returns it. */
 int desk_each_ban(const struct desk *desk,
 		  int (*each)(const struct prefix *prefix, const struct gate25_overlay_slot *slot,
@@ -97,14 +107,10 @@ int desk_each_ban(const struct desk *desk,
 /* Prints the results if -j. Returns the exit code to leave with: EXIT_NOT_LOADED instead of EXIT_DONE, if so. */
 int desk_close(struct desk *desk, int code);
 
-/* A line for people on stdout, unless -j; and one on stderr. */
-void desk_say(const struct desk *desk, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
-void desk_note(const struct desk *desk, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
-
-/* address, kind, origin, services, expires, reason */
+/* address, kind, origin, services, added, expires, reason */
 json_t *entry_json(const struct entry *entry);
+json_t *
+terms_json(const struct entry *entry); /* what a batch has in common: no address, no added */
 const char *kind_name(enum entry_kind kind);
 /* " for mx until 2026-01-31T12:00:00Z", parts that say nothing left out */
 #define TERMS_TEXT (ENTRY_SERVICES + 64)
@@ -128,6 +134,15 @@ __u8 allowed_services(const struct allowed *allowed, const struct prefix *prefix
 __u8 allowed_mask(const struct allowed *allowed, const char *services);
 __u8 allowed_in_use(const struct allowed *allowed);
 
+/*
+ * Is a block entry without effect because an allow entry or list comes first, wherever it holds? Or an allow or forced
+ * entry because of the other one of the same prefix, which came later? `by` says what.
+ */
+bool allowed_shadows(const struct allowed *allowed, const struct entry *entry,
+		     char by[static ALLOWED_TEXT]);
+/* The first manual allow entry for a part of `prefix`; NULL: there is none. */
+const struct entry *allowed_part(const struct allowed *allowed, const struct prefix *prefix);
+
 /* What is not to be blocked without --force, besides. */
 struct refusals;
 int refusals_open(const struct desk *desk, struct refusals **out);
@@ -136,10 +151,22 @@ void refusals_close(struct refusals *refusals);
 const char *refusal_of(struct refusals *refusals, const struct prefix *prefix,
 		       const char *services);
 
-/* ---- cmd_allow.c */
+/* ---- the other commands */
 
+int do_del(struct cli *cli, int argc, char **argv);
+int do_flush(struct cli *cli, int argc, char **argv);
 int do_allow(struct cli *cli, int argc, char **argv);
+int do_allow_del(struct cli *cli, int argc, char **argv);  /* argv[0] is "del" */
+int do_allow_list(struct cli *cli, int argc, char **argv); /* argv[0] is "list" */
 int do_unblock(struct cli *cli, int argc, char **argv);
 int do_list(struct cli *cli, int argc, char **argv);
+
+/*
+ * What a new connection from `source` meets, at the service that blocks it if there is one, else at the one with
+ * port 25. 0 or -errno.
+ */
+struct asker;
+struct answer;
+int ask_any_service(struct asker *asker, const struct gate25_source *source, struct answer *out);
 
 #endif

@@ -207,10 +207,39 @@ __u8 allowed_services(const struct allowed *allowed, const struct prefix *prefix
 	return services | listed;
 }
 
+bool allowed_shadows(const struct allowed *allowed, const struct entry *entry,
+		     char by[static ALLOWED_TEXT])
+{
+	enum entry_kind rival = entry->kind == ENTRY_ALLOW ? ENTRY_FORCED : ENTRY_ALLOW;
+	__u8 wanted = allowed_mask(allowed, entry->services) & allowed_in_use(allowed);
+	const struct entry *other;
+
+	if (entry->kind == ENTRY_BLOCK)
+		return wanted && !(wanted & ~allowed_services(allowed, &entry->prefix, by));
+	other = journal_find(allowed->journal, &entry->prefix, rival, NULL);
+	if (!other || other->sequence < entry->sequence ||
+	    (wanted & ~allowed_mask(allowed, other->services)))
+		return false;
+	snprintf(by, ALLOWED_TEXT, "%s entry that came later",
+		 rival == ENTRY_ALLOW ? "an allow" : "a forced block");
+	return true;
+}
+
+const struct entry *allowed_part(const struct allowed *allowed, const struct prefix *prefix)
+{
+	for (size_t i = 0; i < journal_count(allowed->journal); i++) {
+		const struct entry *entry = journal_at(allowed->journal, i);
+
+		if (entry->kind == ENTRY_ALLOW && entry->prefix.length > prefix->length &&
+		    prefix_covers(prefix, &entry->prefix))
+			return entry;
+	}
+	return NULL;
+}
+
 /* ---------------------------------------------------------------- this host, and who is logged in */
 
-struct protected
-{
+struct spared {
 	struct gate25_source address;
 	const char *what;
 };
@@ -218,7 +247,7 @@ struct protected
 struct refusals {
 	const struct desk *desk;
 	struct allowed *allowed;
-	struct protected *at;
+	struct spared *at;
 	size_t count, room;
 	const char *what; /* of those that are being read */
 	char text[PREFIX_TEXT + ALLOWED_TEXT + 128];
@@ -230,14 +259,14 @@ static int protect(const struct gate25_source *address, void *context)
 
 	if (refusals->count == refusals->room) {
 		size_t room = refusals->room ? 2 * refusals->room : 32;
-		struct protected *more = realloc(refusals->at, room * sizeof(*more));
+		struct spared *more = realloc(refusals->at, room * sizeof(*more));
 
 		if (!more)
 			return -ENOMEM;
 		refusals->at = more;
 		refusals->room = room;
 	}
-	refusals->at[refusals->count++] = (struct protected){ *address, refusals->what };
+	refusals->at[refusals->count++] = (struct spared){ *address, refusals->what };
 	return 0;
 }
 
@@ -392,14 +421,14 @@ const char *refusal_of(struct refusals *refusals, const struct prefix *prefix, c
 		return refusals->text;
 	}
 	for (size_t i = 0; i < refusals->count; i++) {
-		const struct protected *protected = &refusals->at[i];
+		const struct spared *spared = &refusals->at[i];
 
-		if (!prefix_contains(prefix, &protected->address))
+		if (!prefix_contains(prefix, &spared->address))
 			continue;
 		if (prefix->length == (prefix->address.family == 4 ? 32 : 128))
-			return protected->what;
+			return spared->what;
 		snprintf(refusals->text, sizeof(refusals->text), "it holds %s, and %s",
-			 address_format(&protected->address, address), protected->what);
+			 address_format(&spared->address, address), spared->what);
 		return refusals->text;
 	}
 	if (allowed_services(refusals->allowed, prefix, by) & mask) {
