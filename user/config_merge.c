@@ -211,7 +211,7 @@ static void include_pattern(struct loading *loading, const struct node *item)
 	if (!pattern)
 		return;
 	glob_errno = 0;
-	result = glob(pattern, GLOB_ERR, glob_failed, &found);
+	result = glob(pattern, 0, glob_failed, &found);
 	if (result == GLOB_NOSPACE)
 		reading->failure = -ENOMEM;
 	else if (result == GLOB_ABORTED)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * docs/configuration.md names every key of the configuration, and no other.
+ * What is shipped beside the code: docs/configuration.md names every key and no other, and the configuration
+ * that is installed can be used, and only observes.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -82,9 +83,29 @@ static void test_keys_documented(void **state)
 	assert_int_equal(unknown, 0);
 }
 
+/* As in the tree: without a conf.d beside it. */
+static void test_shipped(void **state)
+{
+	struct config *config = NULL;
+
+	(void)state;
+	assert_int_equal(config_read("contrib/gate25.yaml", stderr, &config), 0);
+	assert_true(config->observe);
+	assert_int_equal(config->threshold, 2);
+	assert_int_equal(config->lists_count, 0);
+	for (int scope = 0; scope < GATE25_SCOPES; scope++)
+		assert_true(config->limits[scope].set && config->limits[scope].observe);
+	assert_int_equal(config->limits[GATE25_SCOPE_SOURCE].burst, 150);
+	assert_int_equal(config->limits[GATE25_SCOPE_NETWORK].burst, 1500);
+	config_free(config);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_keys_documented) };
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_keys_documented),
+		cmocka_unit_test(test_shipped),
+	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
