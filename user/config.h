@@ -16,11 +16,11 @@
 #include "user/addr.h"
 #include "user/lists/parse.h"
 
-#define CONFIG_DEFAULT "/etc/gate25/gate25.yaml"
+#define CONFIG_DEFAULT	 "/etc/gate25/gate25.yaml"
 #define CONFIG_STATE_DIR "/var/lib/gate25"
-#define CONFIG_RUN_DIR "/run/gate25"
-#define CONFIG_PIN_DIR "/sys/fs/bpf/gate25"
-#define CONFIG_LISTEN "127.0.0.1:9925"
+#define CONFIG_RUN_DIR	 "/run/gate25"
+#define CONFIG_PIN_DIR	 "/sys/fs/bpf/gate25"
+#define CONFIG_LISTEN	 "127.0.0.1:9925"
 #define CONFIG_RATE_MOST 10000 /* a second: of limits and events */
 
 enum attach_mode { ATTACH_AUTO, ATTACH_NATIVE, ATTACH_GENERIC };
@@ -48,8 +48,8 @@ struct config_list {
 	struct prefix *entries;
 	size_t entries_count;
 	enum list_format format;
-	int weight;	     /* -100..100, not 0 */
-	__u8 action;	     /* enum gate25_verdict */
+	int weight;  /* -100..100, not 0 */
+	__u8 action; /* enum gate25_verdict */
 	bool allow, observe, insecure;
 	__u8 services;
 	unsigned int refresh_s; /* url: 3600 when not set; file: 60 (only its state is looked at) */
@@ -77,7 +77,7 @@ struct config {
 	struct config_list *lists; /* allow lists too */
 	size_t lists_count;
 	struct config_limit limits[GATE25_SCOPES];
-	unsigned int sources_mb;      /* memory of the sources table, MiB, a power of two; default 4 */
+	unsigned int sources_mb; /* memory of the sources table, MiB, a power of two; default 4 */
 	unsigned int overlay_entries; /* the most entries the overlay holds; default 65536 */
 	double events_per_s;	      /* most events a second and CPU; default 100 */
 	__u64 translated[GATE25_TRANSLATED][2];

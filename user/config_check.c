@@ -39,10 +39,11 @@ static void check_services(struct build *build)
 		for (unsigned int j = 0; j < i; j++)
 			if (share_port(&config->services[i], &config->services[j], &port) &&
 			    share_address(&config->services[i], &config->services[j]))
-				reading_error(build->reading, build->service_places[i],
-					      "services '%s' and '%s' both guard port %u of the same "
-					      "address; give it to one of them",
-					      config->services[j].name, config->services[i].name, port);
+				reading_error(
+					build->reading, build->service_places[i],
+					"services '%s' and '%s' both guard port %u of the same "
+					"address; give it to one of them",
+					config->services[j].name, config->services[i].name, port);
 }
 
 static void check_names(struct build *build)
@@ -53,9 +54,10 @@ static void check_names(struct build *build)
 		for (size_t j = 0; j < i; j++)
 			if (config->lists[i].name[0] &&
 			    !strcmp(config->lists[i].name, config->lists[j].name))
-				reading_error(build->reading, build->list_places[i],
-					      "list '%s' is there as block and as allow list; rename one",
-					      config->lists[i].name);
+				reading_error(
+					build->reading, build->list_places[i],
+					"list '%s' is there as block and as allow list; rename one",
+					config->lists[i].name);
 }
 
 /* What all lists of a service can weigh together, and those that count fully. */
@@ -75,13 +77,15 @@ static void check_weights(struct build *build)
 		secure += list->insecure ? 0 : list->weight;
 	}
 	if (any && all < config->threshold)
-		reading_warning(build->reading, build->list_places[0],
-				"all lists together weigh %ld, the threshold is %d: no list can block",
-				all, config->threshold);
+		reading_warning(
+			build->reading, build->list_places[0],
+			"all lists together weigh %ld, the threshold is %d: no list can block", all,
+			config->threshold);
 	else if (any && !secure)
-		reading_warning(build->reading, build->list_places[0],
-				"all lists come over insecure transports, whose sum is capped below the "
-				"threshold: no list can block");
+		reading_warning(
+			build->reading, build->list_places[0],
+			"all lists come over insecure transports, whose sum is capped below the "
+			"threshold: no list can block");
 }
 
 static void check_defaults(struct build *build)
@@ -93,10 +97,11 @@ static void check_defaults(struct build *build)
 		allowed |= config->lists[i].allow ? config->lists[i].services : 0;
 	for (unsigned int i = 0; i < config->services_count; i++)
 		if (config->services[i].default_action != GATE25_PASS && !(allowed >> i & 1))
-			reading_warning(build->reading, build->service_places[i],
-					"service '%s' has default drop and no allow list: it passes "
-					"everything until `gate25 allow add` names somebody",
-					config->services[i].name);
+			reading_warning(
+				build->reading, build->service_places[i],
+				"service '%s' has default drop and no allow list: it passes "
+				"everything until `gate25 allow add` names somebody",
+				config->services[i].name);
 }
 
 void config_check(struct build *build)

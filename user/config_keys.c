@@ -39,8 +39,9 @@ static void key_unknown(struct reading *reading, const struct node *value, const
 	}
 	near = value_near(value->key, names);
 	reading_error(reading, value->key_place, "unknown key '%s'%s%s; %s%s%s%s", value->key,
-		      *what ? " " : "", what, near ? "did you mean '" : "allowed: ",
-		      near ? near : allowed, near ? "'? allowed: " : "", near ? allowed : "");
+		      *what ? " " : "", what,
+		      near ? "did you mean '" : "allowed: ", near ? near : allowed,
+		      near ? "'? allowed: " : "", near ? allowed : "");
 }
 
 void keys_read(struct build *build, const struct node *mapping, const struct key *keys,
@@ -87,7 +88,9 @@ void keys_each(void (*each)(const char *path, void *context), void *context)
 
 void observe_read(struct build *build, const struct node *value, bool *observe)
 {
-	static const struct word words[] = { { "enforce", 0, NULL }, { "observe", 1, NULL }, { 0 } };
+	static const struct word words[] = { { "enforce", 0, NULL },
+					     { "observe", 1, NULL },
+					     { 0 } };
 	int word;
 
 	if (value_word(build->reading, value, words, &word))
@@ -97,12 +100,10 @@ void observe_read(struct build *build, const struct node *value, bool *observe)
 void action_read(struct build *build, const struct node *value, __u8 *action)
 {
 	static const char later[] = "use drop";
-	static const struct word words[] = { { "drop", GATE25_DROP, NULL },
-					     { "pass", GATE25_PASS, NULL },
-					     { "reset", 0, later },
-					     { "refuse", 0, later },
-					     { "tarpit", 0, later },
-					     { 0 } };
+	static const struct word words[] = {
+		{ "drop", GATE25_DROP, NULL }, { "pass", GATE25_PASS, NULL }, { "reset", 0, later },
+		{ "refuse", 0, later },	       { "tarpit", 0, later },	      { 0 }
+	};
 	int word;
 
 	if (value_word(build->reading, value, words, &word))
@@ -129,9 +130,10 @@ void mask_read(struct build *build, const struct node *value, __u8 *services)
 		if (index >= 0)
 			mask |= 1 << index;
 		else if (name)
-			reading_error(build->reading, items[i]->place,
-				      "services: there is no service '%s'; it must be one of services:",
-				      name);
+			reading_error(
+				build->reading, items[i]->place,
+				"services: there is no service '%s'; it must be one of services:",
+				name);
 	}
 	*services = mask;
 }
@@ -196,8 +198,9 @@ static void interfaces_read(struct build *build, const struct node *value, void 
 		else
 			value_interface(build->reading, item, interface->name);
 		if (item->kind == NODE_MAPPING && !node_get(item, "name"))
-			reading_error(build->reading, item->place,
-				      "interfaces: an item has no name; write {name: eth0, mode: auto}");
+			reading_error(
+				build->reading, item->place,
+				"interfaces: an item has no name; write {name: eth0, mode: auto}");
 		config->interfaces_count += interface->name[0] != 0;
 	}
 }
@@ -277,7 +280,8 @@ static void events_read(struct build *build, const struct node *value, void *tar
 static void metrics_read(struct build *build, const struct node *value, void *target)
 {
 	(void)target;
-	part_read(build, value, metrics_keys, "in metrics", "metrics: {listen: \"127.0.0.1:9925\"}");
+	part_read(build, value, metrics_keys, "in metrics",
+		  "metrics: {listen: \"127.0.0.1:9925\"}");
 }
 
 /* sockaddr_un holds 108 bytes, and a name lies in each of these. */

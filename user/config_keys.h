@@ -22,7 +22,8 @@ struct key {
 	const char *name;
 	/* `target` is the structure that the mapping describes. NULL where `later` is set. */
 	void (*read)(struct build *build, const struct node *value, void *target);
-	const struct key *keys; /* of the mapping, or of the mappings of the list, that is its value */
+	const struct key
+		*keys;	   /* of the mapping, or of the mappings of the list, that is its value */
 	const char *later; /* known, but not of this version: what works instead */
 };
 

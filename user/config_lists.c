@@ -64,13 +64,15 @@ static void addresses_read(struct build *build, const struct node *value, void *
 
 		if (item->kind == NODE_TEXT && !strcmp(item->text, "any")) {
 			if (value->count > 1)
-				reading_error(build->reading, item->place,
-					      "addresses: 'any' stands alone; remove it or the others");
+				reading_error(
+					build->reading, item->place,
+					"addresses: 'any' stands alone; remove it or the others");
 			continue;
 		}
 		if (build->addresses_count == GATE25_ADDRESSES) {
 			reading_error(build->reading, item->place,
-				      "addresses: more than %d over all services", GATE25_ADDRESSES);
+				      "addresses: more than %d over all services",
+				      GATE25_ADDRESSES);
 			return;
 		}
 		if (value_prefix(build->reading, item, config->translated, config->translated_count,
@@ -105,14 +107,10 @@ static void forwarded_read(struct build *build, const struct node *value, void *
 }
 
 const struct key service_keys[] = {
-	{ "name", service_name_read, NULL, NULL },
-	{ "ports", service_ports_read, NULL, NULL },
-	{ "addresses", addresses_read, NULL, NULL },
-	{ "default", default_read, NULL, NULL },
-	{ "policy", service_policy_read, NULL, NULL },
-	{ "forwarded", forwarded_read, NULL, NULL },
-	{ "cookies", NULL, NULL, "remove it" },
-	{ 0 },
+	{ "name", service_name_read, NULL, NULL },     { "ports", service_ports_read, NULL, NULL },
+	{ "addresses", addresses_read, NULL, NULL },   { "default", default_read, NULL, NULL },
+	{ "policy", service_policy_read, NULL, NULL }, { "forwarded", forwarded_read, NULL, NULL },
+	{ "cookies", NULL, NULL, "remove it" },	       { 0 },
 };
 
 void services_read(struct build *build, const struct node *value, void *target)
@@ -136,11 +134,13 @@ void services_read(struct build *build, const struct node *value, void *target)
 		build->service_places[config->services_count++] = item->place;
 		keys_read(build, item, service_keys, "of a service", service);
 		if (!node_get(item, "name"))
-			reading_error(build->reading, item->place,
-				      "services: an item has no name; write {name: mx, ports: [25]}");
+			reading_error(
+				build->reading, item->place,
+				"services: an item has no name; write {name: mx, ports: [25]}");
 		if (!node_get(item, "ports"))
-			reading_error(build->reading, item->place,
-				      "services: an item has no ports; write {name: mx, ports: [25]}");
+			reading_error(
+				build->reading, item->place,
+				"services: an item has no ports; write {name: mx, ports: [25]}");
 	}
 }
 
@@ -149,9 +149,10 @@ void ports_read(struct build *build, const struct node *value, void *target)
 	struct config *config = target;
 
 	if (node_get(build->root, "services")) {
-		reading_error(build->reading, value->key_place,
-			      "ports: and services: exclude each other; write services: [{name: mx, "
-			      "ports: [25]}] with each port in one of them");
+		reading_error(
+			build->reading, value->key_place,
+			"ports: and services: exclude each other; write services: [{name: mx, "
+			"ports: [25]}] with each port in one of them");
 		return;
 	}
 	build->service_places[0] = value->place;
@@ -223,7 +224,8 @@ static void weight_read(struct build *build, const struct node *value, void *tar
 		return;
 	if (!number)
 		reading_error(build->reading, value->place,
-			      "weight: 0 says nothing; for a list that only counts write policy: observe");
+			      "weight: 0 says nothing; for a list that only counts write policy: "
+			      "observe");
 	else
 		list->weight = number;
 }
@@ -261,11 +263,17 @@ static void insecure_read(struct build *build, const struct node *value, void *t
 #define LIST_SOURCE_KEYS                                                                           \
 	{ "name", list_name_read, NULL, NULL }, { "file", list_file_read, NULL, NULL },            \
 		{ "url", list_url_read, NULL, NULL }, { "entries", entries_read, NULL, NULL },     \
-		{ "format", format_read, NULL, NULL }, { "services", list_services_read, NULL, NULL }, \
-		{ "refresh", refresh_read, NULL, NULL }, { "insecure", insecure_read, NULL, NULL }
+		{ "format", format_read, NULL, NULL },                                             \
+		{ "services", list_services_read, NULL, NULL },                                    \
+		{ "refresh", refresh_read, NULL, NULL },                                           \
+	{                                                                                          \
+		"insecure", insecure_read, NULL, NULL                                              \
+	}
 #define LIST_LATER_KEYS                                                                            \
 	{ "max_age", NULL, NULL, "remove it" }, { "codes", NULL, NULL, "remove it" },              \
-		{ "headers", NULL, NULL, "fetch the list yourself and name its file:" }
+	{                                                                                          \
+		"headers", NULL, NULL, "fetch the list yourself and name its file:"                \
+	}
 
 const struct key list_keys[] = { LIST_SOURCE_KEYS,
 				 { "weight", weight_read, NULL, NULL },
@@ -301,16 +309,16 @@ static __u8 mail_services(const struct config *config)
 static void list_source_check(struct build *build, const struct node *item,
 			      const struct config_list *list)
 {
-	unsigned int sources = !!node_get(item, "file") + !!node_get(item, "url") +
-			       !!node_get(item, "entries");
+	unsigned int sources =
+		!!node_get(item, "file") + !!node_get(item, "url") + !!node_get(item, "entries");
 
 	if (!node_get(item, "name"))
 		reading_error(build->reading, item->place,
 			      "%s: an item has no name; write {name: NAME, file: PATH}", item->key);
 	if (sources != 1)
 		reading_error(build->reading, item->place,
-			      "%s '%s': needs one of file:, url: or entries:, not %u of them", item->key,
-			      list->name, sources);
+			      "%s '%s': needs one of file:, url: or entries:, not %u of them",
+			      item->key, list->name, sources);
 	if (list->url && !strncmp(list->url, "http:", 5) && !list->insecure)
 		reading_error(build->reading, item->place,
 			      "%s '%s': http without s can be forged on its way; use https, or say "
@@ -326,12 +334,14 @@ static void list_read(struct build *build, const struct node *item, bool allow)
 	if (!value_kind(build->reading, item, NODE_MAPPING, "{name: NAME, file: PATH}"))
 		return;
 	if (config->lists_count == GATE25_LISTS) {
-		reading_error(build->reading, item->place, "%s: more than %d lists, block and allow",
-			      item->key, GATE25_LISTS);
+		reading_error(build->reading, item->place,
+			      "%s: more than %d lists, block and allow", item->key, GATE25_LISTS);
 		return;
 	}
 	build->list_places[config->lists_count++] = item->place;
-	*list = (struct config_list){ .weight = allow ? 0 : 1, .action = GATE25_DROP, .allow = allow };
+	*list = (struct config_list){ .weight = allow ? 0 : 1,
+				      .action = GATE25_DROP,
+				      .allow = allow };
 	list->services = allow ? (1U << config->services_count) - 1 : mail_services(config);
 	list->config_file = build->reading->files[item->place.file].name;
 	list->config_line = item->place.line;
@@ -353,8 +363,8 @@ static void all_lists_read(struct build *build, const struct node *value, bool a
 	if (!config->lists)
 		config->lists = calloc(GATE25_LISTS + 1, sizeof(*config->lists));
 	if (!build->list_places)
-		build->list_places = reading_alloc(build->reading,
-						   (GATE25_LISTS + 1) * sizeof(struct place));
+		build->list_places =
+			reading_alloc(build->reading, (GATE25_LISTS + 1) * sizeof(struct place));
 	if (!config->lists || !build->list_places) {
 		build->reading->failure = -ENOMEM;
 		return;
@@ -406,9 +416,12 @@ static void limit_services_read(struct build *build, const struct node *value, v
 }
 
 const struct key limit_keys[] = {
-	{ "rate", limit_rate_read, NULL, NULL },     { "burst", burst_read, NULL, NULL },
-	{ "action", limit_action_read, NULL, NULL }, { "policy", limit_policy_read, NULL, NULL },
-	{ "services", limit_services_read, NULL, NULL }, { 0 },
+	{ "rate", limit_rate_read, NULL, NULL },
+	{ "burst", burst_read, NULL, NULL },
+	{ "action", limit_action_read, NULL, NULL },
+	{ "policy", limit_policy_read, NULL, NULL },
+	{ "services", limit_services_read, NULL, NULL },
+	{ 0 },
 };
 
 /* The kernel's clock of a budget reaches 8 hours. */

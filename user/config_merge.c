@@ -146,7 +146,8 @@ void tree_merge(struct reading *reading, struct node *into, struct node *from)
 		struct node *value = from->items[i];
 		struct node *before = node_get(into, value->key);
 
-		if (is_named(value->key) && (value->kind == NODE_SEQUENCE || node_is_empty(value))) {
+		if (is_named(value->key) &&
+		    (value->kind == NODE_SEQUENCE || node_is_empty(value))) {
 			if (!before)
 				before = named_begin(reading, into, value);
 			if (before && before->kind == NODE_SEQUENCE)

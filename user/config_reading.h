@@ -13,8 +13,8 @@
 #include <stdio.h>
 #include <sys/types.h>
 
-#define READING_FILES	 64 /* with all that is included */
-#define READING_PROBLEMS 60 /* shown; the rest is counted */
+#define READING_FILES	 64   /* with all that is included */
+#define READING_PROBLEMS 60   /* shown; the rest is counted */
 #define READING_TEXT	 1024 /* bytes of a value or key */
 
 /* A line of a file. Line 0 is the file as a whole. */

@@ -36,9 +36,10 @@ static void prefix_is_mapping(struct reading *reading, const struct node *node)
 		reading_error(reading, node->place, "%s: '%s' is not there yet; write addresses",
 			      node->key, first);
 	else
-		reading_error(reading, node->place,
-			      "%s: must be an address, not a mapping; put an IPv6 address in quotes",
-			      node->key);
+		reading_error(
+			reading, node->place,
+			"%s: must be an address, not a mapping; put an IPv6 address in quotes",
+			node->key);
 }
 
 bool value_prefix(struct reading *reading, const struct node *node, const __u64 (*translated)[2],
@@ -77,10 +78,11 @@ bool value_name(struct reading *reading, const struct node *node, char out[GATE2
 	for (const char *c = text; *c && good; c++)
 		good = isalnum((unsigned char)*c) || strchr("._-", *c);
 	if (!good) {
-		reading_error(reading, node->place,
-			      "%s: '%s' is not allowed; write letters, digits, . _ - (first a letter or "
-			      "digit, %d at most)",
-			      node->key, text, GATE25_NAME - 1);
+		reading_error(
+			reading, node->place,
+			"%s: '%s' is not allowed; write letters, digits, . _ - (first a letter or "
+			"digit, %d at most)",
+			node->key, text, GATE25_NAME - 1);
 		return false;
 	}
 	strcpy(out, text);
@@ -142,8 +144,9 @@ bool value_folder(struct reading *reading, const struct node *node, size_t most,
 		return false;
 	}
 	if (length > most) {
-		reading_error(reading, node->place, "%s: longer than %zu bytes; sockets and pins lie in it",
-			      node->key, most);
+		reading_error(reading, node->place,
+			      "%s: longer than %zu bytes; sockets and pins lie in it", node->key,
+			      most);
 		return false;
 	}
 	return text_keep(reading, folder, out);
@@ -169,8 +172,8 @@ bool value_file(struct reading *reading, const struct node *node, char **out)
 	if (folder && asprintf(&path, "%s/%s", strcmp(folder, "/") ? folder : "", text) >= 0)
 		kept = text_keep(reading, path, out);
 	else
-		reading_error(reading, node->place, "%s: the folder of %s is gone: %s", node->key, from,
-			      strerror(errno));
+		reading_error(reading, node->place, "%s: the folder of %s is gone: %s", node->key,
+			      from, strerror(errno));
 	free(folder);
 	free(path);
 	return kept;
@@ -193,7 +196,8 @@ static const char *url_fault(const char *text)
 		 curl_url_get(url, CURLUPART_HOST, &host, 0) || !*host)
 		fault = "is no URL; write https://HOST/PATH";
 	else if (!strcmp(scheme, "rsync"))
-		fault = "rsync is not there yet; use https, or fetch it with rsync and name its `file:`";
+		fault = "rsync is not there yet; use https, or fetch it with rsync and name its "
+			"`file:`";
 	else if (strcmp(scheme, "http") && strcmp(scheme, "https"))
 		fault = "is not https or http; for a file on this host write `file:`";
 	curl_free(scheme);
@@ -243,9 +247,10 @@ bool value_listen(struct reading *reading, const struct node *node, char **out)
 	if (!text)
 		return false;
 	if (strcmp(text, "off") && !listen_is_good(text)) {
-		reading_error(reading, node->place,
-			      "%s: '%s' is not allowed; write \"127.0.0.1:9925\", \"[::1]:9925\" or off",
-			      node->key, text);
+		reading_error(
+			reading, node->place,
+			"%s: '%s' is not allowed; write \"127.0.0.1:9925\", \"[::1]:9925\" or off",
+			node->key, text);
 		return false;
 	}
 	return text_keep(reading, text, out);

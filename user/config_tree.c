@@ -204,7 +204,8 @@ static const char *text_fault(const unsigned char *text, size_t length)
 		return "text of more than 1,024 bytes; are its quotes closed?";
 	for (size_t i = 0; i < length; i++) {
 		if (text[i] < 0x20 || text[i] == 0x7f)
-			return "a line break or control character in the text; write it in one line";
+			return "a line break or control character in the text; write it in one "
+			       "line";
 	}
 	return NULL;
 }
@@ -382,8 +383,9 @@ static int parse_stream(struct tree_parser *parser, struct node *root)
 		if (error)
 			return error;
 		if (event.type == YAML_DOCUMENT_START_EVENT && documents++) {
-			reading_error(parser->reading, event_place(parser, &event),
-				      "a second document begins here (---); one file is one document");
+			reading_error(
+				parser->reading, event_place(parser, &event),
+				"a second document begins here (---); one file is one document");
 			error = -EINVAL;
 		} else if (event.type == YAML_SCALAR_EVENT || event.type == YAML_ALIAS_EVENT ||
 			   event.type == YAML_SEQUENCE_START_EVENT ||
@@ -403,7 +405,9 @@ static int parse_stream(struct tree_parser *parser, struct node *root)
 static int parse_bytes(struct reading *reading, unsigned int file, const char *bytes, size_t size,
 		       struct node *root)
 {
-	struct tree_parser parser = { .reading = reading, .file = file, .bytes = bytes, .size = size };
+	struct tree_parser parser = {
+		.reading = reading, .file = file, .bytes = bytes, .size = size
+	};
 
 	if (!yaml_parser_initialize(&parser.yaml)) {
 		reading->failure = -ENOMEM;
@@ -429,8 +433,9 @@ static int file_register(struct reading *reading, const char *path, const struct
 		if (other->device != status->st_dev || other->inode != status->st_ino)
 			continue;
 		reading_error(reading, *from,
-			      other->open ? "include: %s is one of the files that lead here: a circle" :
-					    "include: %s is included twice; name it once",
+			      other->open ?
+				      "include: %s is one of the files that lead here: a circle" :
+				      "include: %s is included twice; name it once",
 			      path);
 		return -EEXIST;
 	}

@@ -97,7 +97,8 @@ static unsigned int slips(const char *a, const char *b)
 
 		row[0] = i;
 		for (size_t j = 1; j <= length_b; j++) {
-			bool same = tolower((unsigned char)a[i - 1]) == tolower((unsigned char)b[j - 1]);
+			bool same = tolower((unsigned char)a[i - 1]) ==
+				    tolower((unsigned char)b[j - 1]);
 
 			row[j] = least(above[j - 1] + !same, least(above[j], row[j - 1]) + 1);
 			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
@@ -112,7 +113,8 @@ static unsigned int slips(const char *a, const char *b)
 
 const char *value_near(const char *text, const char *const *names)
 {
-	unsigned int best = strlen(text) > 4 ? 3 : 2; /* one slip in a short word, two in a longer one */
+	unsigned int best =
+		strlen(text) > 4 ? 3 : 2; /* one slip in a short word, two in a longer one */
 	const char *found = NULL;
 
 	for (; *names; names++) {
@@ -166,7 +168,10 @@ static void words_join(const struct word *words, char *out, size_t size)
 			continue;
 		seen++;
 		used += snprintf(out + used, size - used, "%s%s",
-				 seen == 1 ? "" : seen == count ? " or " : ", ", word->text);
+				 seen == 1     ? "" :
+				 seen == count ? " or " :
+						 ", ",
+				 word->text);
 		if (used >= size)
 			return;
 	}
@@ -251,12 +256,13 @@ bool value_duration(struct reading *reading, const struct node *node, unsigned l
 		return false;
 	if (config_parse_duration(text, &value)) {
 		reading_error(reading, node->place,
-			      "%s: '%s' is not a time; write 30s, 5m, 1h, 7d or 2w", node->key, text);
+			      "%s: '%s' is not a time; write 30s, 5m, 1h, 7d or 2w", node->key,
+			      text);
 		return false;
 	}
 	if (value < least_s || value > most_s) {
-		reading_error(reading, node->place, "%s: '%s' is out of range; %lu s to %lu d", node->key,
-			      text, least_s, most_s / 86400);
+		reading_error(reading, node->place, "%s: '%s' is out of range; %lu s to %lu d",
+			      node->key, text, least_s, most_s / 86400);
 		return false;
 	}
 	*seconds = value;

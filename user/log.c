@@ -52,9 +52,8 @@ void log_line(int level, const char *format, ...)
 		if ((unsigned char)*c < ' ' || *c == 0x7f)
 			*c = ' ';
 	}
-	if (log_to_journal &&
-	    sd_journal_send("MESSAGE=%s", text, "PRIORITY=%i", level, "SYSLOG_IDENTIFIER=%s",
-			    log_name, NULL) >= 0)
+	if (log_to_journal && sd_journal_send("MESSAGE=%s", text, "PRIORITY=%i", level,
+					      "SYSLOG_IDENTIFIER=%s", log_name, NULL) >= 0)
 		return;
 	fprintf(stderr, "%s: %s%s\n", log_name, level == LOG_WARNING ? "warning: " : "", text);
 }

@@ -109,9 +109,9 @@ static enum policy_word policy_of(const json_t *word)
 
 static json_t *policy_json(enum policy_word policy)
 {
-	return policy == POLICY_UNSET ? json_null() :
-					json_string(policy == POLICY_OBSERVE ? WORD_OBSERVE :
-									       WORD_ENFORCE);
+	return policy == POLICY_UNSET ?
+		       json_null() :
+		       json_string(policy == POLICY_OBSERVE ? WORD_OBSERVE : WORD_ENFORCE);
 }
 
 static int policies_read(const json_t *object, struct named_policy **array, size_t *count)
@@ -188,7 +188,8 @@ int state_write(const char *state_dir, const struct state *state)
 	else
 		json_object_set_new(root, "pause_until", json_integer(state->pause_until_s));
 	json_object_set_new(root, "policy", policy_json(state->policy));
-	json_object_set_new(root, "services", policies_json(state->services, state->services_count));
+	json_object_set_new(root, "services",
+			    policies_json(state->services, state->services_count));
 	json_object_set_new(root, "lists", policies_json(state->lists, state->lists_count));
 	for (size_t i = 0; i < state->unloaded_count; i++)
 		json_array_append_new(unloaded, json_string(state->unloaded[i]));
@@ -335,7 +336,8 @@ int state_list_id(const char *state_dir, const char *name)
 	}
 	next = json_integer_value(json_object_get(root, "next"));
 	if (next < 0 || next >= GATE25_LIST_IDS) {
-		log_error("all %d ids of lists are used up; remove %s/ids.json and reboot to start anew",
+		log_error("all %d ids of lists are used up; remove %s/ids.json and reboot to start "
+			  "anew",
 			  GATE25_LIST_IDS, state_dir);
 		json_decref(root);
 		return -ENOSPC;

@@ -21,7 +21,7 @@ struct named_policy {
 };
 
 struct state {
-	__u64 pause_until_s; /* seconds since 1970; 0: not paused; GATE25_NEVER */
+	__u64 pause_until_s;	 /* seconds since 1970; 0: not paused; GATE25_NEVER */
 	enum policy_word policy; /* of the whole */
 	struct named_policy *services, *lists;
 	size_t services_count, lists_count;

@@ -9,6 +9,7 @@
  * veth, whose peer captures; a frame is known by its number in the destination MAC address.
  */
 #include <arpa/inet.h>
+#include <cmocka.h>
 #include <errno.h>
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
@@ -23,7 +24,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
-#include <cmocka.h>
 
 #include "tests/common/program.h"
 #include "tests/common/random_frames.h"
@@ -207,7 +207,8 @@ static void print_parse(FILE *out)
 		     "frag frag-off != 0 return\n"
 		     "frag more-fragments 1 ip6 nexthdr 44 ip6 length < 22 drop\n"
 		     "jump judge6\n}\n"
-		     "chain ingress { type filter hook ingress device \"rx0\" priority 0; policy accept;\n"
+		     "chain ingress { type filter hook ingress device \"rx0\" priority 0; policy "
+		     "accept;\n"
 		     "meta protocol ip jump parse4\n"
 		     "meta protocol ip6 jump parse6\n"
 		     "fwd to \"out0\"\n}\n");
@@ -402,7 +403,9 @@ static void test_limit_against_reference(void **state)
 	assert_int_equal(program_load(&limited, &setup), 0);
 	for (unsigned int source = 0; source < 200; source++) {
 		unsigned int v6 = source % 2, passed = 0, sent = 1 + source % 12;
-		struct frame_spec spec = { .family = v6 ? 6 : 4, .protocol = IPPROTO_TCP, .flags = 2 };
+		struct frame_spec spec = { .family = v6 ? 6 : 4,
+					   .protocol = IPPROTO_TCP,
+					   .flags = 2 };
 
 		spec.destination_port = RULES_PORT;
 		spec.destination.family = spec.source.family = spec.family;
@@ -410,7 +413,8 @@ static void test_limit_against_reference(void **state)
 			spec.id = source * 100 + i;
 			spec.source.lo = v6 ? i : 0xc0000200 + source; /* a /64 is one source */
 			spec.source.hi = v6 ? 0x20010db800000000ULL + source : 0;
-			passed += program_run(&limited, frame, frame_build(&spec, frame)) == XDP_PASS;
+			passed += program_run(&limited, frame, frame_build(&spec, frame)) ==
+				  XDP_PASS;
 		}
 		if (passed != (sent < burst ? sent : burst))
 			fail_msg("source %u: %u of %u SYNs passed at a burst of %u", source, passed,

@@ -8,6 +8,7 @@
  */
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
+#include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
@@ -25,7 +26,6 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include <cmocka.h>
 
 #include "tests/common/random_frames.h"
 #include "user/lists/parse.h"
@@ -81,7 +81,8 @@ static int write_config(void)
 	fprintf(file,
 		"interfaces: [mx0]\npolicy: enforce\nthreshold: 1\n"
 		"lists:\n  - {name: uceprotect-1, file: %s, format: rbldnsd, weight: 1}\n"
-		"metrics: {listen: off}\nstate_dir: %s/state\nrun_dir: %s/run\npin_dir: %s/bpf/gate25\n",
+		"metrics: {listen: off}\nstate_dir: %s/state\nrun_dir: %s/run\npin_dir: "
+		"%s/bpf/gate25\n",
 		full, folder, folder, folder);
 	return fclose(file) ? -errno : 0;
 }
@@ -117,8 +118,8 @@ static int setup(void **state)
 	}
 	if (!mkdtemp(folder) || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL))
 		return -1;
-	if (run("mkdir -p %s/bpf %s/state %s/run && mount -t bpf bpf %s/bpf", folder, folder, folder,
-		folder) ||
+	if (run("mkdir -p %s/bpf %s/state %s/run && mount -t bpf bpf %s/bpf", folder, folder,
+		folder, folder) ||
 	    run("ip link set lo up && ip link add mx0 type veth peer name wire && "
 		"ip link set mx0 up && ip link set wire up"))
 		return -1;
@@ -225,7 +226,8 @@ static void ask_server(int fd, size_t first, size_t count)
 
 static void ask_rbldnsd(void)
 {
-	struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(DNS_PORT),
+	struct sockaddr_in address = { .sin_family = AF_INET,
+				       .sin_port = htons(DNS_PORT),
 				       .sin_addr = { htonl(INADDR_LOOPBACK) } };
 	unsigned char packet[64];
 	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -260,11 +262,16 @@ static void ask_gate25(void)
 		fprintf(file, "%u.%u.%u.%u\n", questions[i] >> 24, questions[i] >> 16 & 255,
 			questions[i] >> 8 & 255, questions[i] & 255);
 	fclose(file);
-	assert_int_equal(run("build/gate25 -c %s/gate25.yaml load && build/gate25 -c %s/gate25.yaml "
-			     "reload", folder, folder), 0);
+	assert_int_equal(
+		run("build/gate25 -c %s/gate25.yaml load && build/gate25 -c %s/gate25.yaml "
+		    "reload",
+		    folder, folder),
+		0);
 	/* exit 3: not every address is blocked, as it must be here */
 	assert_int_equal(run("build/gate25 -c %s/gate25.yaml test - < %s/questions > %s/answers; "
-			     "test $? = 3", folder, folder, folder), 0);
+			     "test $? = 3",
+			     folder, folder, folder),
+			 0);
 	snprintf(path, sizeof(path), "%s/answers", folder);
 	file = fopen(path, "r");
 	assert_non_null(file);
@@ -297,10 +304,14 @@ static void ask_program(void)
 	globfree(&found);
 	assert_true(fd >= 0);
 	for (size_t i = 0; i < QUESTIONS; i++) {
-		struct frame_spec spec = { .family = 4, .protocol = IPPROTO_TCP, .flags = 2,
+		struct frame_spec spec = { .family = 4,
+					   .protocol = IPPROTO_TCP,
+					   .flags = 2,
 					   .source = { .lo = questions[i], .family = 4 },
 					   .destination = { .lo = 0xc0000219, .family = 4 },
-					   .source_port = 40000, .destination_port = 25, .id = i };
+					   .source_port = 40000,
+					   .destination_port = 25,
+					   .id = i };
 		size_t length = frame_build(&spec, frame);
 		LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = frame, .data_size_in = length,
 			    .repeat = 1);

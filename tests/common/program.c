@@ -34,7 +34,8 @@ static int map_size(struct bpf_object *object, const char *name, size_t entries)
 }
 
 /* The constants lie in the object's .rodata as the skeleton knows it. */
-static int set_constants(struct bpf_object *object, const struct program_setup *setup, size_t stride)
+static int set_constants(struct bpf_object *object, const struct program_setup *setup,
+			 size_t stride)
 {
 	struct bpf_map *map, *rodata = NULL;
 	struct ingress_bpf__rodata *constants = NULL;
@@ -79,8 +80,9 @@ static int set_sizes(struct bpf_object *object, const struct program_setup *setu
 	if (!error)
 		error = map_size(object, "cpu_state", cpus);
 	if (!error)
-		error = map_size(object, "counters", (size_t)cpus * GATE25_IFACES *
-							     GATE25_SERVICE_ROWS * GATE25_REASONS);
+		error = map_size(object, "counters",
+				 (size_t)cpus * GATE25_IFACES * GATE25_SERVICE_ROWS *
+					 GATE25_REASONS);
 	return error;
 }
 
@@ -88,7 +90,8 @@ static int fill(struct program *program, const char *name, const void *from, siz
 {
 	size_t rounded = (bytes + 4095) & ~4095UL;
 	int fd = program_map(program, name);
-	void *to = fd < 0 ? MAP_FAILED : mmap(NULL, rounded, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	void *to = fd < 0 ? MAP_FAILED :
+			    mmap(NULL, rounded, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 
 	if (to == MAP_FAILED)
 		return fd < 0 ? fd : -errno;

@@ -17,7 +17,9 @@
 #define ACK 0x10
 #define URG 0x20
 
-const char *const cell_names[CELLS] = { "list", "allow", "default", "malformed", "fragment", "pass" };
+const char *const cell_names[CELLS] = {
+	"list", "allow", "default", "malformed", "fragment", "pass"
+};
 
 static unsigned int below(unsigned int *seed, unsigned int bound)
 {
@@ -61,7 +63,8 @@ void prefixes_random(unsigned int *seed, struct prefix *out, size_t count)
 	}
 }
 
-static bool covered(const struct prefix *prefixes, size_t count, const struct gate25_source *address)
+static bool covered(const struct prefix *prefixes, size_t count,
+		    const struct gate25_source *address)
 {
 	for (size_t i = 0; i < count; i++)
 		if (prefix_contains(&prefixes[i], address))
@@ -153,8 +156,8 @@ static void pass_random(unsigned int *seed, struct frame_spec *spec)
 	}
 }
 
-void frame_random(unsigned int *seed, const struct rules *rules, unsigned int family, unsigned int tags,
-		  enum cell wish, struct frame_spec *spec)
+void frame_random(unsigned int *seed, const struct rules *rules, unsigned int family,
+		  unsigned int tags, enum cell wish, struct frame_spec *spec)
 {
 	const struct prefix *from = wish == CELL_ALLOW ? rules->allow : rules->listed;
 	size_t count = wish == CELL_ALLOW ? rules->allow_count : rules->listed_count;
@@ -264,8 +267,10 @@ static size_t put_ethernet(const struct frame_spec *spec, unsigned char *frame)
 
 static size_t put_tcp(const struct frame_spec *spec, unsigned char *out)
 {
-	struct tcphdr tcp = { .source = htons(spec->source_port), .dest = htons(spec->destination_port),
-			      .seq = htonl(spec->id), .window = htons(1024) };
+	struct tcphdr tcp = { .source = htons(spec->source_port),
+			      .dest = htons(spec->destination_port),
+			      .seq = htonl(spec->id),
+			      .window = htons(1024) };
 	size_t length = sizeof(tcp) + spec->tcp_options;
 
 	tcp.doff = length / 4;
@@ -330,7 +335,8 @@ static size_t put_ipv4(const struct frame_spec *spec, unsigned char *out)
 
 static size_t put_ipv6(const struct frame_spec *spec, unsigned char *out)
 {
-	static const __u8 kinds[] = { IPPROTO_HOPOPTS, IPPROTO_DSTOPTS, IPPROTO_ROUTING, IPPROTO_DSTOPTS };
+	static const __u8 kinds[] = { IPPROTO_HOPOPTS, IPPROTO_DSTOPTS, IPPROTO_ROUTING,
+				      IPPROTO_DSTOPTS };
 	struct ipv6hdr ip = { .version = 6, .hop_limit = 64 };
 	bool fragment = spec->later_fragment || spec->first_fragment;
 	__u8 *next = &ip.nexthdr;
