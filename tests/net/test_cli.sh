@@ -32,50 +32,6 @@ configure() { # [LINE]…, behind these
 	} | guard_config
 }
 
-# What a command says on stdout is in $out, on stderr in $err, its exit code in $code.
-run() { # ARGUMENT…
-	gate25 "$@" > $WORK/out 2> $WORK/err < /dev/null
-	code=$?
-	out=$(cat $WORK/out)
-	err=$(cat $WORK/err)
-}
-
-# A command, its exit code, and what stdout and stderr have to match; "-" is nothing at all.
-matches() { # TEXT PATTERN
-	case $2 in
-	-) [ -z "$1" ] ;;
-	*) [[ $1 =~ $2 ]] ;;
-	esac
-}
-
-says() { # CODE STDOUT STDERR ARGUMENT…
-	local want=$1 stdout=$2 stderr=$3
-	shift 3
-	run "$@"
-	if [ $code -eq $want ] && matches "$out" "$stdout" && matches "$err" "$stderr"; then
-		ok "gate25 $* -> $want"
-	else
-		fail "gate25 $* -> $want" "exit code $code" "stdout: $out" "    wanted: $stdout" \
-			"stderr: $err" "    wanted: $stderr"
-	fi
-}
-
-is_json() {
-	jq -se 'length == 1 and (.[0] | .schema == 1 and (.results | type == "array"))' \
-		> /dev/null 2>&1 # one object: of no input at all jq would think well
-}
-
-json() { # NAME FILTER WANT ARGUMENT…
-	local name=$1 filter=$2 wanted=$3
-	shift 3
-	run -j "$@"
-	if is_json <<< "$out"; then
-		want "$name" "$wanted" "$(jq -r "$filter" <<< "$out")"
-	else
-		fail "$name" "no JSON: $out" "$err"
-	fi
-}
-
 connects() { # ADDR
 	local name=bad
 	[ $1 != $GOOD ] || name=good
