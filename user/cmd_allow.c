@@ -2,8 +2,9 @@
 /*
  * allow: who is let in by hand.
  *
- * In: addresses from the command line or standard input. Out: a line for each entry, what blocks a part of it all
- * the same, and one record of changes. An allow entry ends the automatic bans inside it.
+ * In: addresses from the command line or standard input. Out: a line for each entry, what blocks a
+ * part of it all the same, and one record of changes. An allow entry ends the automatic bans inside
+ * it.
  */
 #include <errno.h>
 #include <string.h>

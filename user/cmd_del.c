@@ -2,8 +2,8 @@
 /*
  * del, allow del, flush: entries that go.
  *
- * In: addresses from the command line or standard input, or an origin. Out: a line for each, what blocks it all the
- * same, and one record of changes. A batch is applied whole or not at all.
+ * In: addresses from the command line or standard input, or an origin. Out: a line for each, what
+ * blocks it all the same, and one record of changes. A batch is applied whole or not at all.
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The open journal of a command: the lock, what is staged, what goes into the record of changes and to stdout.
+ * The open journal of a command: the lock, what is staged, what goes into the record of changes and
+ * to stdout.
  *
- * Without a loaded guard the journal still takes changes, since they hold from the next load on; the exit code
- * then tells a script that nothing is in force.
+ * Without a loaded guard the journal still takes changes, since they hold from the next load on;
+ * the exit code then tells a script that nothing is in force.
  */
 #include "user/cmd_entries.h"
 

@@ -2,8 +2,8 @@
 /*
  * add: manual block entries. And the table of the commands over entries.
  *
- * In: addresses from the command line or standard input. Out: a line for each entry, what allows it all the same,
- * and one record of changes. A batch is applied whole or not at all.
+ * In: addresses from the command line or standard input. Out: a line for each entry, what allows it
+ * all the same, and one record of changes. A batch is applied whole or not at all.
  */
 #include "user/cmd_entries.h"
 

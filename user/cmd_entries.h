@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What the commands over manual entries share: their arguments, the open journal with what is to be printed, who is
- * allowed, and what must not be blocked by mistake.
+ * What the commands over manual entries share: their arguments, the open journal with what is to be
+ * printed, who is allowed, and what must not be blocked by mistake.
  *
  *   cmd_entries.c (add)  cmd_del.c (del, allow del, flush)  cmd_allow.c  cmd_unblock.c  cmd_list.c
  *   cmd_request.c (arguments, addresses)  cmd_desk.c (lock, journal, results)  cmd_refusal.c
@@ -55,8 +55,9 @@ struct request {
 };
 
 /*
- * Reads options and addresses; `takes` is a set of option_bit. 0, or the exit code with the message printed; in
- * both cases request_free() is to be called. Reads the paths of the configuration first.
+ * Reads options and addresses; `takes` is a set of option_bit. 0, or the exit code with the message
+ * printed; in both cases request_free() is to be called. Reads the paths of the configuration
+ * first.
  */
 int request_read(struct cli *cli, unsigned int takes, int argc, char **argv, struct request *out);
 void request_free(struct request *request);
@@ -78,7 +79,10 @@ struct desk {
 	size_t bans_count, bans_room;
 };
 
-/* Lock, guard if loaded, journal. 0, or the exit code with the message printed; then desk_close() all the same. */
+/*
+ * Lock, guard if loaded, journal. 0, or the exit code with the message printed; then desk_close()
+ * all the same.
+ */
 int desk_open(struct cli *cli, struct desk *out);
 int desk_look(struct cli *cli, struct desk *out); /* likewise, to read only: without the lock */
 /* Are these names services? 0 or EXIT_USAGE, with a message that names those that there are. */
@@ -89,8 +93,9 @@ int desk_del(struct desk *desk, const struct entry *entry);	   /* the journal's 
 int desk_drop_ban(struct desk *desk, const struct prefix *prefix); /* exactly this; -ENOENT */
 int desk_target(struct desk *desk, const struct prefix *prefix);   /* notes it for the record */
 /*
- * desk_apply() commits; desk_record() writes the record of changes, of what was noted since the last one, unless that
- * is nothing. `after` is taken over and may be NULL. 0, or the exit code with the message printed.
+ * desk_apply() commits; desk_record() writes the record of changes, of what was noted since the
+ * last one, unless that is nothing. `after` is taken over and may be NULL. 0, or the exit code with
+ * the message printed.
  */
 int desk_apply(struct desk *desk);
 void desk_record(struct desk *desk, const char *action, json_t *after);
@@ -104,7 +109,10 @@ int desk_each_ban(const struct desk *desk,
 		  int (*each)(const struct prefix *prefix, const struct gate25_overlay_slot *slot,
 			      void *context),
 		  void *context);
-/* Prints the results if -j. Returns the exit code to leave with: EXIT_NOT_LOADED instead of EXIT_DONE, if so. */
+/*
+ * Prints the results if -j. Returns the exit code to leave with: EXIT_NOT_LOADED instead of
+ * EXIT_DONE, if so.
+ */
 int desk_close(struct desk *desk, int code);
 
 /* address, kind, origin, services, added, expires, reason */
@@ -123,20 +131,24 @@ struct allowed;
 int allowed_open(struct guard *guard, const struct journal *journal, struct allowed **out);
 void allowed_close(struct allowed *allowed);
 /*
- * The services (by slot) for which all of `prefix` is allowed, and by what ("allow list own", "allow entry
- * 192.0.2.0/24"; the first that was found). Of IPv4 prefixes shorter than /16 the allow lists are not asked, of
- * IPv6 prefixes only for the first and the last address.
+ * The services (by slot) for which all of `prefix` is allowed, and by what ("allow list own",
+ * "allow entry 192.0.2.0/24"; the first that was found). Of IPv4 prefixes shorter than /16 the
+ * allow lists are not asked, of IPv6 prefixes only for the first and the last address.
  */
 #define ALLOWED_TEXT 96
 __u8 allowed_services(const struct allowed *allowed, const struct prefix *prefix,
 		      char by[static ALLOWED_TEXT]);
-/* Services by slot: of names (0xff for "" and where nothing is loaded), and those of the table in force. */
+/*
+ * Services by slot: of names (0xff for "" and where nothing is loaded), and those of the table in
+ * force.
+ */
 __u8 allowed_mask(const struct allowed *allowed, const char *services);
 __u8 allowed_in_use(const struct allowed *allowed);
 
 /*
- * Is a block entry without effect because an allow entry or list comes first, wherever it holds? Or an allow or forced
- * entry because of the other one of the same prefix, which came later? `by` says what.
+ * Is a block entry without effect because an allow entry or list comes first, wherever it holds? Or
+ * an allow or forced entry because of the other one of the same prefix, which came later? `by` says
+ * what.
  */
 bool allowed_shadows(const struct allowed *allowed, const struct entry *entry,
 		     char by[static ALLOWED_TEXT]);
@@ -147,7 +159,10 @@ const struct entry *allowed_part(const struct allowed *allowed, const struct pre
 struct refusals;
 int refusals_open(const struct desk *desk, struct refusals **out);
 void refusals_close(struct refusals *refusals);
-/* Why `prefix` is not to be blocked for `services` without --force; NULL: it may. Good until the next call. */
+/*
+ * Why `prefix` is not to be blocked for `services` without --force; NULL: it may. Good until the
+ * next call.
+ */
 const char *refusal_of(struct refusals *refusals, const struct prefix *prefix,
 		       const char *services);
 
@@ -162,8 +177,8 @@ int do_unblock(struct cli *cli, int argc, char **argv);
 int do_list(struct cli *cli, int argc, char **argv);
 
 /*
- * What a new connection from `source` meets, at the service that blocks it if there is one, else at the one with
- * port 25. 0 or -errno.
+ * What a new connection from `source` meets, at the service that blocks it if there is one, else at
+ * the one with port 25. 0 or -errno.
  */
 struct asker;
 struct answer;

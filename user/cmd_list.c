@@ -2,7 +2,8 @@
 /*
  * list, allow list: the manual entries, and the automatic bans, which stand in the map alone.
  *
- * In: the journal and the overlay, without the lock: nobody has to wait to look. Out: a table, or JSON.
+ * In: the journal and the overlay, without the lock: nobody has to wait to look. Out: a table, or
+ * JSON.
  */
 #include <errno.h>
 #include <stdio.h>

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What must not be blocked by mistake: who is allowed, this host, whoever is logged in by ssh, and half the Internet.
+ * What must not be blocked by mistake: who is allowed, this host, whoever is logged in by ssh, and
+ * half the Internet.
  *
- * In: the journal, the table in force, netlink, the environment of our ancestors. Out: a reason in words, or none.
+ * In: the journal, the table in force, netlink, the environment of our ancestors. Out: a reason in
+ * words, or none.
  */
 #include "user/cmd_entries.h"
 
@@ -237,7 +239,9 @@ const struct entry *allowed_part(const struct allowed *allowed, const struct pre
 	return NULL;
 }
 
-/* ---------------------------------------------------------------- this host, and who is logged in */
+/*
+ * ---------------------------------------------------------------- this host, and who is logged in
+ */
 
 struct spared {
 	struct gate25_source address;
@@ -270,7 +274,10 @@ static int protect(const struct gate25_source *address, void *context)
 	return 0;
 }
 
-/* A file of /proc, with a final 0; NULL when it cannot be read (whose process it is may have ended). */
+/*
+ * A file of /proc, with a final 0; NULL when it cannot be read (whose process it is may have
+ * ended).
+ */
 static char *proc_read(pid_t pid, const char *name, size_t *bytes)
 {
 	char path[64], *memory = malloc(ENVIRONMENT_MAX + 1);
@@ -320,8 +327,8 @@ static bool ssh_of(pid_t pid, char address[static 64], unsigned short *port)
 }
 
 /*
- * The ssh session that we are run from. sudo takes the variable out of our environment, and the shell above it
- * still has it.
+ * The ssh session that we are run from. sudo takes the variable out of our environment, and the
+ * shell above it still has it.
  */
 static unsigned short ssh_protect(struct refusals *refusals, int *error)
 {

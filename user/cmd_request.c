@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Arguments of the commands over manual entries: options, and addresses from the command line or standard input.
+ * Arguments of the commands over manual entries: options, and addresses from the command line or
+ * standard input.
  *
- * In: argv, stdin. Out: a struct request, or messages that say what is wrong, all lines of stdin at once.
- * Standard input is read before any lock is taken: who writes to it may take his time.
+ * In: argv, stdin. Out: a struct request, or messages that say what is wrong, all lines of stdin at
+ * once. Standard input is read before any lock is taken: who writes to it may take his time.
  */
 #include "user/cmd_entries.h"
 
@@ -217,7 +218,9 @@ static void complain(struct intake *intake, const char *text, const char *why)
 		cli_fail(intake->cli, EXIT_USAGE, "%s: %s", text, why);
 }
 
-/* The prefix that "192.0.2.7/24" may have been meant for: true if nothing but host bits is wrong. */
+/*
+ * The prefix that "192.0.2.7/24" may have been meant for: true if nothing but host bits is wrong.
+ */
 static bool prefix_meant(const struct config *config, const char *text, struct prefix *out)
 {
 	const char *slash = strchr(text, '/'), *why = NULL;

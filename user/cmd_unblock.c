@@ -2,9 +2,10 @@
 /*
  * unblock: what it takes to let one address in.
  *
- * In: an address. Out: what was done on stderr, how it stands then on stdout, one record of changes. Exact manual
- * blocks and covering bans go, what the source has used up is forgotten; where that is not enough, a manual allow
- * entry for a day. A wider manual entry is left alone: it is about others too.
+ * In: an address. Out: what was done on stderr, how it stands then on stdout, one record of
+ * changes. Exact manual blocks and covering bans go, what the source has used up is forgotten;
+ * where that is not enough, a manual allow entry for a day. A wider manual entry is left alone: it
+ * is about others too.
  */
 #include <errno.h>
 #include <string.h>

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Manual entries in memory: a tree of prefixes, each with its entries, and the changes that are staged.
+ * Manual entries in memory: a tree of prefixes, each with its entries, and the changes that are
+ * staged.
  *
- * In: what journal_file.c reads, and what commands stage. Out: the entries in order, and, by journal_commit(), one
- * record in the file and the overlay brought up to date.
+ * In: what journal_file.c reads, and what commands stage. Out: the entries in order, and, by
+ * journal_commit(), one record in the file and the overlay brought up to date.
  */
 #include "user/journal.h"
 

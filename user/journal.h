@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What the files behind overlay.h share: journal.c (entries in memory), journal_file.c (on disk), overlay.c (in
- * the kernel). Nobody else includes this, but for the tests.
+ * What the files behind overlay.h share: journal.c (entries in memory), journal_file.c (on disk),
+ * overlay.c (in the kernel). Nobody else includes this, but for the tests.
  */
 #ifndef GATE25_JOURNAL_H
 #define GATE25_JOURNAL_H
@@ -11,7 +11,10 @@
 
 #include "user/overlay.h"
 
-/* A text that entries share. `round` and `mask` are overlay.c's: services by slot, as last resolved. */
+/*
+ * A text that entries share. `round` and `mask` are overlay.c's: services by slot, as last
+ * resolved.
+ */
 struct text {
 	unsigned int round;
 	__u8 mask;
@@ -69,7 +72,10 @@ int journal_expire(struct journal *journal, __u64 now_s);
 
 /* ---- journal_file.c */
 
-/* One change, as it stands in a record. `put` false: only prefix, kind and origin count. 0 or -ENOMEM, -EFBIG. */
+/*
+ * One change, as it stands in a record. `put` false: only prefix, kind and origin count. 0 or
+ * -ENOMEM, -EFBIG.
+ */
 int change_encode(struct bytes *out, const struct entry *entry, bool put);
 size_t change_bytes(const struct entry *entry);
 /* Reads the file into memory, and puts it right unless the journal is only looked at. */

@@ -2,12 +2,14 @@
 /*
  * The journal's file: records of changes, each with checksums, appended and made last by fsync.
  *
- *   file    "GATE25J1", then (8 bytes) the size up to which the overlay has seen it: a hint, never needed for the entries
+ *   file    "GATE25J1", then (8 bytes) the size up to which the overlay has seen it: a hint, which
+ *           the entries never need
  *   record  magic, length of its changes, their CRC-32, CRC-32 of the 12 bytes before
  *   change  struct change, then its origin, reason and services, without a final 0
  *
- * All numbers are little endian. A record's head has a checksum of its own, so that a record which ends
- * beyond the file was surely cut short (a process or a machine that died), and anything else that is wrong is damage.
+ * All numbers are little endian. A record's head has a checksum of its own, so that a record which
+ * ends beyond the file was surely cut short (a process or a machine that died), and anything else
+ * that is wrong is damage.
  */
 #include "user/journal.h"
 
@@ -233,7 +235,9 @@ static struct record_head record_head_make(const unsigned char *payload, size_t 
 
 enum condition { WHOLE, TORN, DAMAGED };
 
-/* After a loss of power a file may be longer than what was written of it; that part reads as zeros. */
+/*
+ * After a loss of power a file may be longer than what was written of it; that part reads as zeros.
+ */
 static bool only_zeros(const unsigned char *at, size_t bytes)
 {
 	while (bytes && !*at)
@@ -529,7 +533,10 @@ static int file_read(int fd, unsigned char **out, size_t *bytes)
 	return 0;
 }
 
-/* The original stays under another name: by a link first, so that there is a journal at every moment. */
+/*
+ * The original stays under another name: by a link first, so that there is a journal at every
+ * moment.
+ */
 static int put_aside(struct journal *journal)
 {
 	char *aside;

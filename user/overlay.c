@@ -2,9 +2,10 @@
 /*
  * The overlay map: what the journal says, as the kernel reads it.
  *
- * In: the journal's groups of entries. Out: a key per prefix with a slot a kind, and the words of the control map
- * that go with them. The kernel reads while we write, so the order matters: a length's bit stands before a
- * key of that length is there, and `default: drop` never sees a manual allow before its entry is in the map.
+ * In: the journal's groups of entries. Out: a key per prefix with a slot a kind, and the words of
+ * the control map that go with them. The kernel reads while we write, so the order matters: a
+ * length's bit stands before a key of that length is there, and `default: drop` never sees a manual
+ * allow before its entry is in the map.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -123,7 +124,10 @@ static int overlay_failed(struct guard *guard, int error)
 	return error;
 }
 
-/* An entry without a live slot removes the key. The bits of lengths are only set here, never cleared. */
+/*
+ * An entry without a live slot removes the key. The bits of lengths are only set here, never
+ * cleared.
+ */
 static int overlay_write(struct guard *guard, const struct prefix *prefix,
 			 const struct gate25_overlay_entry *entry, __u64 now_ns)
 {
@@ -139,7 +143,10 @@ static int overlay_write(struct guard *guard, const struct prefix *prefix,
 	return bpf_map_update_elem(guard->overlay_fd, &key, entry, BPF_ANY) ? -errno : 0;
 }
 
-/* One batch: *count is how many there is room for, and then how many came. -ENOENT: these were the last. */
+/*
+ * One batch: *count is how many there is room for, and then how many came. -ENOENT: these were the
+ * last.
+ */
 static int batch_read(int fd, bool first, __u32 *cursor, struct gate25_overlay_key *keys,
 		      struct gate25_overlay_entry *entries, __u32 *count)
 {
@@ -233,7 +240,10 @@ static __u8 services_resolve(struct guard *guard, const struct prefix *prefix, c
 	return mask;
 }
 
-/* What a walk over groups needs; `round` lets each text of services be resolved, and complained about, once. */
+/*
+ * What a walk over groups needs; `round` lets each text of services be resolved, and complained
+ * about, once.
+ */
 struct making {
 	struct guard *guard;
 	struct clocks now;

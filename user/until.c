@@ -45,7 +45,10 @@ static bool offset_parse(const char *text, long *offset_s)
 	return end && !*end;
 }
 
-/* "T12:00", " 12:00:30", "T12:00:30.25", with what follows; a fraction of a second counts for nothing. */
+/*
+ * "T12:00", " 12:00:30", "T12:00:30.25", with what follows; a fraction of a second counts for
+ * nothing.
+ */
 static const char *clock_parse(const char *text, struct tm *time)
 {
 	if (*text != 'T' && *text != 't' && *text != ' ')

@@ -8,9 +8,9 @@
 #include <linux/types.h>
 
 /*
- * RFC 3339 ("2026-12-01T12:00:00Z", "…+01:00"); without an offset local time, seconds and the time of day may be
- * left out ("2026-12-01 12:00", "2026-12-01" is the start of that day). -EINVAL with *why set to a constant text,
- * also for what is not after `now_s`; *out is left alone then.
+ * RFC 3339 ("2026-12-01T12:00:00Z", "…+01:00"); without an offset local time, seconds and the time
+ * of day may be left out ("2026-12-01 12:00", "2026-12-01" is the start of that day). -EINVAL with
+ * *why set to a constant text, also for what is not after `now_s`; *out is left alone then.
  */
 int until_parse(const char *text, __u64 now_s, __u64 *out, const char **why);
 

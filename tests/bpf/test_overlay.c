@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The overlay map and the control map's words, made from the journal: on real maps, in a mount namespace
- * of its own with a private bpffs.
+ * The overlay map and the control map's words, made from the journal: on real maps, in a mount
+ * namespace of its own with a private bpffs.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -325,7 +325,9 @@ static void test_texts_have_bounds(void **state)
 	journal_close(journal);
 }
 
-/* ---------------------------------------------------------------- files that were cut or damaged */
+/*
+ * ---------------------------------------------------------------- files that were cut or damaged
+ */
 
 #define RECORDS 4
 #define EACH	3
@@ -485,8 +487,8 @@ static void test_looking_changes_nothing(void **state)
 /* ---------------------------------------------------------------- kill -9, a full disk */
 
 /*
- * Writes batches until it is killed, and tells each that was committed. A batch also refreshes entries,
- * so that the file is rewritten now and then.
+ * Writes batches until it is killed, and tells each that was committed. A batch also refreshes
+ * entries, so that the file is rewritten now and then.
  */
 static void writer(const struct stage *stage, unsigned int from, int tell)
 {
