@@ -184,7 +184,8 @@ static int flush_ban(const struct prefix *prefix, const struct gate25_overlay_sl
 static const struct entry **flush_find(const struct journal *journal, const char *origin,
 				       size_t *count)
 {
-	const struct entry **found = calloc(journal_count(journal) + 1, sizeof(*found));
+	const struct entry **found =
+		calloc(journal_count(journal) + 1, sizeof(const struct entry *));
 
 	*count = 0;
 	for (size_t i = 0; found && i < journal_count(journal); i++) {
@@ -213,16 +214,16 @@ static int flush_stage(struct desk *desk, const char *origin)
 static int flush_all(struct desk *desk, const char *origin)
 {
 	int error = flush_stage(desk, origin), code;
-	const json_t *address;
-	size_t index, flushed;
+	size_t flushed;
 	char text[64];
 
 	if (error)
 		return desk_failed(desk, error);
 	flushed = json_array_size(desk->targets);
-	json_array_foreach(desk->targets, index, address)
+	for (size_t i = 0; i < flushed; i++)
 		json_array_append_new(desk->results,
-				      json_pack("{s:O, s:b}", "address", address, "removed", 1));
+				      json_pack("{s:O, s:b}", "address",
+						json_array_get(desk->targets, i), "removed", 1));
 	code = desk_commit(desk, "flush", NULL);
 	if (code)
 		json_array_clear(desk->results);
@@ -238,9 +239,9 @@ int do_flush(struct cli *cli, int argc, char **argv)
 	struct desk desk;
 	int code = request_read(cli, TAKES_ORIGIN, argc, argv, &request);
 
-	if (!code && !request.origin)
+	if (!code && !request.origin) {
 		code = cli_fail(cli, EXIT_USAGE, "whose entries? --origin NAME is wanted");
-	if (!code) {
+	} else if (!code) {
 		code = desk_open(cli, &desk);
 		if (!code)
 			code = flush_all(&desk, request.origin);

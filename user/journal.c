@@ -36,7 +36,7 @@ static const char *text_keep(struct journal *journal, const char *from)
 
 	if (!text)
 		return NULL;
-	memcpy(text->text, from, length);
+	memcpy(text->text, from, length + 1);
 	found = tsearch(text, &journal->texts, text_compare);
 	if (!found || *found != text)
 		free(text);

@@ -201,6 +201,8 @@ static int payload_replay(struct journal *journal, const unsigned char *payload,
 
 	for (; bytes; payload += took, bytes -= took) {
 		took = change_decode(payload, bytes, &decoded);
+		if (!took)
+			return -EBADMSG; /* cannot be: it was looked through */
 		if (decoded.put)
 			error = journal_set(journal, &decoded.entry);
 		else

@@ -201,78 +201,70 @@ struct step {
 	int for_s;
 };
 
+static const struct {
+	const char *name;
+	struct step steps[4];
+	enum gate25_slot slot;
+	int left_s;
+	__u8 services;
+} slot_cases[] = {
+	{ "block", { { 1, ENTRY_BLOCK, "manual", "", 100 } }, GATE25_SLOT_BLOCK, 100, ALL },
+	{ "allow for ever", { { 1, ENTRY_ALLOW, "manual", "", 0 } }, GATE25_SLOT_ALLOW, -1, ALL },
+	{ "forced", { { 1, ENTRY_FORCED, "manual", "", 50 } }, GATE25_SLOT_FORCED, 50, ALL },
+	{ "other slots stay empty",
+	  { { 1, ENTRY_FORCED, "manual", "", 50 } },
+	  GATE25_SLOT_BLOCK,
+	  0,
+	  0 },
+	{ "refreshed to less",
+	  { { 1, ENTRY_BLOCK, "manual", "", 100 }, { 1, ENTRY_BLOCK, "manual", "", 30 } },
+	  GATE25_SLOT_BLOCK,
+	  30,
+	  ALL },
+	{ "the latest end over origins",
+	  { { 1, ENTRY_BLOCK, "manual", "mx", 200 }, { 1, ENTRY_BLOCK, "cron", "mx", 100 } },
+	  GATE25_SLOT_BLOCK,
+	  200,
+	  1 },
+	{ "the union of services",
+	  { { 1, ENTRY_BLOCK, "manual", "mx", 200 },
+	    { 1, ENTRY_BLOCK, "cron", "submission", 100 } },
+	  GATE25_SLOT_BLOCK,
+	  200,
+	  3 },
+	{ "one origin less",
+	  { { 1, ENTRY_BLOCK, "manual", "mx", 200 },
+	    { 1, ENTRY_BLOCK, "cron", "submission", 100 },
+	    { 0, ENTRY_BLOCK, "manual", "", 0 } },
+	  GATE25_SLOT_BLOCK,
+	  100,
+	  2 },
+	{ "a service that is gone",
+	  { { 1, ENTRY_BLOCK, "manual", "mx,gone", 100 } },
+	  GATE25_SLOT_BLOCK,
+	  100,
+	  1 },
+	{ "only services that are gone",
+	  { { 1, ENTRY_BLOCK, "manual", "gone,away", 100 } },
+	  GATE25_SLOT_BLOCK,
+	  0,
+	  0 },
+};
+
 static void test_slots(void **state)
 {
-	static const struct {
-		const char *name;
-		struct step steps[4];
-		enum gate25_slot slot;
-		int left_s;
-		__u8 services;
-	} cases[] = {
-		{ "block", { { 1, ENTRY_BLOCK, "manual", "", 100 } }, GATE25_SLOT_BLOCK, 100, ALL },
-		{ "allow for ever",
-		  { { 1, ENTRY_ALLOW, "manual", "", 0 } },
-		  GATE25_SLOT_ALLOW,
-		  -1,
-		  ALL },
-		{ "forced",
-		  { { 1, ENTRY_FORCED, "manual", "", 50 } },
-		  GATE25_SLOT_FORCED,
-		  50,
-		  ALL },
-		{ "other slots stay empty",
-		  { { 1, ENTRY_FORCED, "manual", "", 50 } },
-		  GATE25_SLOT_BLOCK,
-		  0,
-		  0 },
-		{ "refreshed to less",
-		  { { 1, ENTRY_BLOCK, "manual", "", 100 }, { 1, ENTRY_BLOCK, "manual", "", 30 } },
-		  GATE25_SLOT_BLOCK,
-		  30,
-		  ALL },
-		{ "the latest end over origins",
-		  { { 1, ENTRY_BLOCK, "manual", "mx", 200 },
-		    { 1, ENTRY_BLOCK, "cron", "mx", 100 } },
-		  GATE25_SLOT_BLOCK,
-		  200,
-		  1 },
-		{ "the union of services",
-		  { { 1, ENTRY_BLOCK, "manual", "mx", 200 },
-		    { 1, ENTRY_BLOCK, "cron", "submission", 100 } },
-		  GATE25_SLOT_BLOCK,
-		  200,
-		  3 },
-		{ "one origin less",
-		  { { 1, ENTRY_BLOCK, "manual", "mx", 200 },
-		    { 1, ENTRY_BLOCK, "cron", "submission", 100 },
-		    { 0, ENTRY_BLOCK, "manual", "", 0 } },
-		  GATE25_SLOT_BLOCK,
-		  100,
-		  2 },
-		{ "a service that is gone",
-		  { { 1, ENTRY_BLOCK, "manual", "mx,gone", 100 } },
-		  GATE25_SLOT_BLOCK,
-		  100,
-		  1 },
-		{ "only services that are gone",
-		  { { 1, ENTRY_BLOCK, "manual", "gone,away", 100 } },
-		  GATE25_SLOT_BLOCK,
-		  0,
-		  0 },
-	};
 	struct guard *guard = guard_of(ENTRIES);
 
 	(void)state;
 	assert_int_equal(guard_service_slot(guard, "mx", true), 0);
 	assert_int_equal(guard_service_slot(guard, "submission", true), 1);
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+	for (size_t i = 0; i < sizeof(slot_cases) / sizeof(slot_cases[0]); i++) {
 		struct gate25_overlay_entry entry;
 		char prefix[32];
 
 		snprintf(prefix, sizeof(prefix), "2001:db8:%zx::/48", i);
-		for (size_t s = 0; s < 4 && cases[i].steps[s].origin; s++) {
-			const struct step *step = &cases[i].steps[s];
+		for (size_t s = 0; s < 4 && slot_cases[i].steps[s].origin; s++) {
+			const struct step *step = &slot_cases[i].steps[s];
 			struct journal *journal = opened(guard);
 
 			if (step->put)
@@ -284,10 +276,10 @@ static void test_slots(void **state)
 			journal_close(journal);
 		}
 		entry = in_map(guard, prefix);
-		left_is(cases[i].name, &entry.slots[cases[i].slot], cases[i].left_s);
-		if (entry.slots[cases[i].slot].services != cases[i].services)
-			fail_msg("%s: services %x", cases[i].name,
-				 entry.slots[cases[i].slot].services);
+		left_is(slot_cases[i].name, &entry.slots[slot_cases[i].slot], slot_cases[i].left_s);
+		if (entry.slots[slot_cases[i].slot].services != slot_cases[i].services)
+			fail_msg("%s: services %x", slot_cases[i].name,
+				 entry.slots[slot_cases[i].slot].services);
 	}
 	assert_false(is_in_map(guard, "2001:db8:9::/48"));
 	guard_close(guard);
@@ -417,7 +409,7 @@ static void test_manual_allow_until(void **state)
 	assert_int_equal(guard_service_slot(guard, "submission", true), 1);
 	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
 		struct journal *journal = opened(guard);
-		struct gate25_overlay_slot mx, submission;
+		struct gate25_overlay_slot mx = { 0 }, submission = { 0 };
 
 		if (steps[i].put)
 			put(journal, steps[i].prefix, ENTRY_ALLOW, "manual", steps[i].services,

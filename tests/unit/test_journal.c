@@ -39,12 +39,13 @@ static int stage_setup(void **state)
 {
 	struct stage *stage = calloc(1, sizeof(*stage));
 
+	assert_non_null(stage);
 	snprintf(stage->directory, sizeof(stage->directory), "/tmp/gate25-journal-XXXXXX");
+	*state = stage;
 	if (!mkdtemp(stage->directory))
 		return -1;
 	snprintf(stage->journal, sizeof(stage->journal), "%s/entries.journal", stage->directory);
 	snprintf(stage->damaged, sizeof(stage->damaged), "%s.damaged", stage->journal);
-	*state = stage;
 	return 0;
 }
 
@@ -335,7 +336,7 @@ static void test_texts_have_bounds(void **state)
 static void test_cut_at_every_byte(void **state)
 {
 	struct stage *stage = *state;
-	size_t ends[RECORDS], whole = 0;
+	size_t ends[RECORDS] = { 0 }, whole = 0;
 	struct content file;
 
 	fill(stage, RECORDS, EACH);
@@ -371,7 +372,7 @@ static void test_zeros_at_the_end(void **state)
 {
 	struct stage *stage = *state;
 	struct content file;
-	size_t ends[2];
+	size_t ends[2] = { 0 };
 
 	fill(stage, 2, EACH);
 	file = content_read(stage->journal);
@@ -391,7 +392,7 @@ static void test_zeros_at_the_end(void **state)
 static void test_damage_at_every_byte(void **state)
 {
 	struct stage *stage = *state;
-	size_t ends[RECORDS];
+	size_t ends[RECORDS] = { 0 };
 	struct content file;
 
 	fill(stage, RECORDS, EACH);
