@@ -222,10 +222,11 @@ static struct named_policy *policy_find(const struct named_policy *array, size_t
 int state_set_policy(struct named_policy **array, size_t *count, const char *name,
 		     enum policy_word policy)
 {
-	struct named_policy *found = policy_find(*array, *count, name), *grown;
+	struct named_policy *grown = *array, *found = policy_find(grown, *count, name);
 
 	if (found && policy == POLICY_UNSET) {
-		*found = (*array)[--*count];
+		(*count)--;
+		*found = grown[*count];
 		return 0;
 	}
 	if (!found && policy == POLICY_UNSET)
@@ -253,7 +254,7 @@ static size_t unloaded_index(const struct state *state, const char *iface)
 {
 	size_t i = 0;
 
-	while (i < state->unloaded_count && strcmp(state->unloaded[i], iface))
+	while (i < state->unloaded_count && strcmp(state->unloaded[i], iface) != 0)
 		i++;
 	return i;
 }

@@ -9,7 +9,6 @@
  * veth, whose peer captures; a frame is known by its number in the destination MAC address.
  */
 #include <arpa/inet.h>
-#include <cmocka.h>
 #include <errno.h>
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
@@ -24,6 +23,9 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+/* behind what it needs */
+#include <cmocka.h>
 
 #include "tests/common/program.h"
 #include "tests/common/random_frames.h"

@@ -8,7 +8,6 @@
  */
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
-#include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
@@ -26,6 +25,9 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+/* behind what it needs */
+#include <cmocka.h>
 
 #include "tests/common/random_frames.h"
 #include "user/lists/parse.h"
