@@ -54,8 +54,8 @@ _gate25() {
 		add) words='--for --until --reason --origin --service --force --strict -' ;;
 		del) words='--origin --strict -' ;;
 		flush) words='--origin' ;;
-		unblock) words='--for' ;;
-		allow) words='add del list --for --until --reason --origin --service --strict -' ;;
+		unblock) words='--for --reason' ;;
+		allow) words='add del list --for --until --reason --service --strict --limit -' ;;
 		list) words='--origin --limit' ;;
 		esac
 		[ -z "$command" ] || words+=' --json --help'
