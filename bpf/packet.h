@@ -38,10 +38,16 @@ enum packet_kind {
 #define PACKET_RST 0x04
 #define PACKET_ACK 0x10
 
+/*
+ * A length of 0 in the IP header: the datagram ends where the frame does. Generic mode sees frames
+ * that were aggregated beyond 64 KiB (BIG TCP) so, and the kernel reads some others so too.
+ */
+#define PACKET_FRAME_END (~0U)
+
 struct packet {
 	struct gate25_source source, destination; /* as in the frame, not translated */
-	__u32 datagram_end;			  /* offsets from the start of the frame */
-	__u32 tcp_start;
+	__u32 datagram_end; /* offset from the start of the frame, or PACKET_FRAME_END */
+	__u32 tcp_start;    /* likewise */
 	__u32 sequence;
 	__u16 source_port, destination_port; /* host byte order */
 	__u64 flags;			     /* of TCP: 8 bits, the rest is 0 */
@@ -124,7 +130,7 @@ PACKET_INLINE enum packet_kind packet_flags(struct cursor *cursor, __u32 length,
 					    struct packet *packet)
 {
 	const __u8 *rest = cursor_take(cursor, 16);
-	__u32 header;
+	__u32 header, end = packet->datagram_end;
 	__u8 flags;
 
 	if (!rest)
@@ -133,8 +139,9 @@ PACKET_INLINE enum packet_kind packet_flags(struct cursor *cursor, __u32 length,
 	header = (rest[8] >> 4) * 4;
 	flags = rest[9];
 	packet->flags = flags;
-	if (header < sizeof(struct tcphdr) || packet->datagram_end > length ||
-	    packet->tcp_start + header > packet->datagram_end ||
+	if (end == PACKET_FRAME_END)
+		end = length;
+	if (header < sizeof(struct tcphdr) || end > length || packet->tcp_start + header > end ||
 	    (flags & (PACKET_SYN | PACKET_FIN)) == (PACKET_SYN | PACKET_FIN) ||
 	    (flags & (PACKET_SYN | PACKET_RST)) == (PACKET_SYN | PACKET_RST) ||
 	    !(flags & (PACKET_SYN | PACKET_RST | PACKET_ACK)))
@@ -166,7 +173,8 @@ PACKET_INLINE enum packet_kind packet_ipv4(struct cursor *cursor, struct packet 
 	total = __builtin_bswap16(ip->tot_len);
 	if (header > sizeof(*ip) && !cursor_take(cursor, header - sizeof(*ip)))
 		return PACKET_CUT;
-	return packet_ports(cursor, start + total, !!(fragment & 0x2000), out);
+	return packet_ports(cursor, total ? start + total : PACKET_FRAME_END, !!(fragment & 0x2000),
+			    out);
 }
 
 /*
@@ -245,7 +253,8 @@ PACKET_INLINE enum packet_kind packet_ipv6(struct cursor *cursor, struct packet 
 		return PACKET_OTHER;
 	if (ip->version != 6)
 		return PACKET_OTHER;
-	end = cursor->offset + __builtin_bswap16(ip->payload_len);
+	end = ip->payload_len ? cursor->offset + __builtin_bswap16(ip->payload_len) :
+				PACKET_FRAME_END;
 	packet_address(&out->source, 6, packet_be64(&ip->saddr),
 		       packet_be64((const __u8 *)&ip->saddr + 8));
 	packet_address(&out->destination, 6, packet_be64(&ip->daddr),
