@@ -2,8 +2,9 @@
 /*
  * What operators said: control.json, and the stable ids of lists: ids.json.
  *
- * Both files are replaced by rename with fsync: after a crash there is the old one or the new one. A damaged file is put
- * aside, so that it can be looked at, and counts as none.
+ * Both files are replaced by rename with fsync: after a crash there is the old one or the new one.
+ * A damaged file is put aside, so that it can be looked at. What was said in control.json is then
+ * lost, perhaps "observe", so from then on the guard only observes.
  */
 #include "user/state.h"
 
@@ -31,7 +32,7 @@ static int path_of(const char *folder, const char *name, char path[static PATH_M
 	return length < 0 || length >= PATH_MAX ? -ENAMETOOLONG : 0;
 }
 
-/* *out is an object or NULL (no such file, or damaged). */
+/* *out is an object or NULL: no such file (0), or a damaged one that was put aside (-EBADMSG). */
 static int json_read(const char *folder, const char *name, json_t **out)
 {
 	char path[PATH_MAX], aside[PATH_MAX + 16];
@@ -49,10 +50,10 @@ static int json_read(const char *folder, const char *name, json_t **out)
 		return 0;
 	}
 	snprintf(aside, sizeof(aside), "%s.damaged", path);
-	log_error("%s is damaged (%s); it was put aside as %s.damaged and counts as empty", path,
+	log_error("%s is damaged (%s) and put aside as %s.damaged", path,
 		  root ? "no JSON object" : why.text, name);
 	json_decref(root);
-	return rename(path, aside) ? -errno : 0;
+	return rename(path, aside) ? -errno : -EBADMSG;
 }
 
 static int folder_sync(const char *folder)
@@ -161,12 +162,26 @@ static int state_fill(struct state *state, const json_t *root)
 	return error;
 }
 
+/* Our failure passes mail: who had said "observe" must not find his mail dropped. */
+static void state_recover(const char *state_dir, struct state *state)
+{
+	state->policy = POLICY_OBSERVE;
+	log_error("pauses and policies said before are lost: the guard only observes now; go on "
+		  "with: "
+		  "gate25 policy enforce");
+	state_write(state_dir, state);
+}
+
 int state_read(const char *state_dir, struct state **out)
 {
 	struct state *state = calloc(1, sizeof(*state));
 	json_t *root = NULL;
 	int error = state ? json_read(state_dir, "control.json", &root) : -ENOMEM;
 
+	if (error == -EBADMSG) {
+		state_recover(state_dir, state);
+		error = 0;
+	}
 	if (!error && root)
 		error = state_fill(state, root);
 	json_decref(root);
@@ -209,45 +224,44 @@ void state_free(struct state *state)
 
 /* ---------------------------------------------------------------- words */
 
-static struct named_policy *policy_find(const struct named_policy *array, size_t count,
-					const char *name)
+/* `count` if it is not there. */
+static size_t policy_index(const struct named_policy *array, size_t count, const char *name)
 {
-	for (size_t i = 0; i < count; i++) {
-		if (!strcmp(array[i].name, name))
-			return (struct named_policy *)&array[i];
-	}
-	return NULL;
+	size_t i = 0;
+
+	while (i < count && strcmp(array[i].name, name) != 0)
+		i++;
+	return i;
 }
 
 int state_set_policy(struct named_policy **array, size_t *count, const char *name,
 		     enum policy_word policy)
 {
-	struct named_policy *grown = *array, *found = policy_find(grown, *count, name);
+	size_t index = policy_index(*array, *count, name);
+	struct named_policy *grown = *array;
 
-	if (found && policy == POLICY_UNSET) {
-		(*count)--;
-		*found = grown[*count];
+	if (policy == POLICY_UNSET) {
+		if (index < *count)
+			grown[index] = grown[--*count];
 		return 0;
 	}
-	if (!found && policy == POLICY_UNSET)
-		return 0;
-	if (!found) {
+	if (index == *count) {
 		grown = reallocarray(*array, *count + 1, sizeof(**array));
 		if (!grown)
 			return -ENOMEM;
 		*array = grown;
-		found = &grown[(*count)++];
-		snprintf(found->name, sizeof(found->name), "%s", name);
+		snprintf(grown[index].name, sizeof(grown->name), "%s", name);
+		++*count;
 	}
-	found->policy = policy;
+	grown[index].policy = policy;
 	return 0;
 }
 
 enum policy_word state_policy(const struct named_policy *array, size_t count, const char *name)
 {
-	const struct named_policy *found = policy_find(array, count, name);
+	size_t index = policy_index(array, count, name);
 
-	return found ? found->policy : POLICY_UNSET;
+	return index < count ? array[index].policy : POLICY_UNSET;
 }
 
 static size_t unloaded_index(const struct state *state, const char *iface)
@@ -319,7 +333,7 @@ int state_list_id(const char *state_dir, const char *name)
 	json_int_t next;
 	int error = json_read(state_dir, "ids.json", &root);
 
-	if (error) {
+	if (error && error != -EBADMSG) {
 		log_error("cannot read %s/ids.json: %s", state_dir, strerror(-error));
 		return error;
 	}

@@ -29,7 +29,10 @@ struct state {
 	size_t unloaded_count;
 };
 
-/* A missing file is an empty state. A damaged one is put aside (".damaged"), logged, and empty. */
+/*
+ * A missing file is an empty state. A damaged one is put aside (".damaged") and logged; the state
+ * then only observes, and is written so.
+ */
 int state_read(const char *state_dir, struct state **out);
 int state_write(const char *state_dir, const struct state *state);
 void state_free(struct state *state);
