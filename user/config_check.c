@@ -60,6 +60,19 @@ static void check_names(struct build *build)
 					config->lists[i].name);
 }
 
+/* Without services: a block list holds where port 25 is, and there may be no such service. */
+static void check_reach(struct build *build)
+{
+	const struct config *config = build->config;
+
+	for (size_t i = 0; i < config->lists_count; i++)
+		if (!config->lists[i].services && !build->reading->errors)
+			reading_warning(build->reading, build->list_places[i],
+					"list '%s' holds nowhere: no service has port 25; name its "
+					"services:",
+					config->lists[i].name);
+}
+
 /* What all lists of a service can weigh together, and those that count fully. */
 static void check_weights(struct build *build)
 {
@@ -110,6 +123,7 @@ void config_check(struct build *build)
 
 	check_services(build);
 	check_names(build);
+	check_reach(build);
 	check_weights(build);
 	check_defaults(build);
 	if (!build->config->interfaces_count && !build->reading->broken)

@@ -123,6 +123,10 @@ void mask_read(struct build *build, const struct node *value, __u8 *services)
 	} else if (!value_kind(build->reading, value, NODE_SEQUENCE, "services: [mx]")) {
 		return;
 	}
+	if (!count)
+		reading_error(build->reading, value->place,
+			      "services: is empty, so this would hold nowhere; name a service, or "
+			      "remove it");
 	for (size_t i = 0; i < count; i++) {
 		const char *name = value_text(build->reading, items[i]);
 		int index = name ? config_service_find(build->config, name) : -1;
