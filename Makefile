@@ -182,7 +182,7 @@ lint:
 	$(Q)$(MAKE) lint-built
 
 lint-built: $(BPF_OBJ) $(SKELETONS) $(TOOLS)
-	$(Q)BUILD=$(BUILD) CPPFLAGS='$(CPPFLAGS)' scripts/lint $(C_FILES) $(SH_FILES)
+	$(Q)BUILD=$(BUILD) CPPFLAGS="$(subst ",\",$(CPPFLAGS))" scripts/lint $(C_FILES) $(SH_FILES)
 
 format:
 	$(Q)clang-format -i $(C_FILES)

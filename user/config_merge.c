@@ -196,7 +196,7 @@ static char *pattern_of(struct reading *reading, const char *file, const char *t
 		pattern[used++] = file[i];
 	}
 	if (pattern)
-		strcpy(pattern + used, text);
+		memcpy(pattern + used, text, strlen(text) + 1);
 	return pattern;
 }
 

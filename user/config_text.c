@@ -85,7 +85,7 @@ bool value_name(struct reading *reading, const struct node *node, char out[GATE2
 			node->key, text, GATE25_NAME - 1);
 		return false;
 	}
-	strcpy(out, text);
+	memcpy(out, text, strlen(text) + 1);
 	return true;
 }
 
@@ -96,7 +96,7 @@ bool value_interface(struct reading *reading, const struct node *node, char out[
 
 	if (!text)
 		return false;
-	good = strlen(text) < 16 && strcmp(text, ".") && strcmp(text, "..");
+	good = strlen(text) < 16 && strcmp(text, ".") != 0 && strcmp(text, "..") != 0;
 	for (const char *c = text; *c && good; c++)
 		good = isgraph((unsigned char)*c) && !strchr("/:", *c);
 	if (!good) {
@@ -106,7 +106,7 @@ bool value_interface(struct reading *reading, const struct node *node, char out[
 			      node->key, text);
 		return false;
 	}
-	strcpy(out, text);
+	memcpy(out, text, strlen(text) + 1);
 	return true;
 }
 
@@ -128,12 +128,12 @@ static bool text_keep(struct reading *reading, const char *text, char **out)
 bool value_folder(struct reading *reading, const struct node *node, size_t most, char **out)
 {
 	const char *text = value_text(reading, node);
-	char folder[READING_TEXT + 1];
+	char folder[READING_TEXT + 1]; /* no value is longer */
 	size_t length;
 
 	if (!text)
 		return false;
-	strcpy(folder, text);
+	snprintf(folder, sizeof(folder), "%s", text);
 	length = strlen(folder);
 	while (length > 1 && folder[length - 1] == '/')
 		folder[--length] = 0;
@@ -198,7 +198,7 @@ static const char *url_fault(const char *text)
 	else if (!strcmp(scheme, "rsync"))
 		fault = "rsync is not there yet; use https, or fetch it with rsync and name its "
 			"`file:`";
-	else if (strcmp(scheme, "http") && strcmp(scheme, "https"))
+	else if (strcmp(scheme, "http") != 0 && strcmp(scheme, "https") != 0)
 		fault = "is not https or http; for a file on this host write `file:`";
 	curl_free(scheme);
 	curl_free(host);
@@ -246,7 +246,7 @@ bool value_listen(struct reading *reading, const struct node *node, char **out)
 
 	if (!text)
 		return false;
-	if (strcmp(text, "off") && !listen_is_good(text)) {
+	if (strcmp(text, "off") != 0 && !listen_is_good(text)) {
 		reading_error(
 			reading, node->place,
 			"%s: '%s' is not allowed; write \"127.0.0.1:9925\", \"[::1]:9925\" or off",

@@ -60,12 +60,12 @@ bool node_add(struct reading *reading, struct node *parent, struct node *item)
 {
 	if (parent->count == parent->space) {
 		size_t space = parent->space ? parent->space * 2 : 8;
-		struct node **items = reading_alloc(reading, space * sizeof(*items));
+		struct node **items = reading_alloc(reading, space * sizeof(struct node *));
 
 		if (!items)
 			return false;
 		if (parent->count)
-			memcpy(items, parent->items, parent->count * sizeof(*items));
+			memcpy(items, parent->items, parent->count * sizeof(struct node *));
 		parent->items = items;
 		parent->space = space;
 	}
@@ -439,7 +439,7 @@ static int file_register(struct reading *reading, const char *path, const struct
 			      path);
 		return -EEXIST;
 	}
-	if (reading->files_count == READING_FILES) {
+	if (from && reading->files_count == READING_FILES) {
 		reading_error(reading, *from, "include: more than %u files", READING_FILES);
 		return -E2BIG;
 	}
@@ -527,7 +527,7 @@ int tree_read(struct reading *reading, const char *path, const struct place *fro
 	      struct node **root)
 {
 	size_t size = TREE_BYTES;
-	struct stat status;
+	struct stat status = { 0 };
 	char *bytes = NULL;
 	unsigned int file;
 	int fd, error;

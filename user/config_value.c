@@ -186,7 +186,7 @@ bool value_word(struct reading *reading, const struct node *node, const struct w
 	if (!text)
 		return false;
 	for (const struct word *word = words; word->text; word++) {
-		if (strcmp(word->text, text))
+		if (strcmp(word->text, text) != 0)
 			continue;
 		if (!word->later) {
 			*out = word->value;

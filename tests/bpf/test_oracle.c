@@ -269,7 +269,7 @@ static void collect(__u32 first, size_t count, bool *passed)
 		ssize_t got = recv(capture_fd, frame, sizeof(frame), 0);
 		__be32 id;
 
-		if (got < ETH_HLEN || memcmp(frame + 6, FRAME_SOURCE_MAC, 6))
+		if (got < ETH_HLEN || memcmp(frame + 6, FRAME_SOURCE_MAC, 6) != 0)
 			continue;
 		memcpy(&id, frame + 2, 4);
 		if (ntohl(id) - first < count)

@@ -135,7 +135,7 @@ static int teardown(void **state)
 		kill(server, SIGTERM);
 		waitpid(server, NULL, 0);
 	}
-	if (strcmp(folder + strlen(folder) - 6, "XXXXXX"))
+	if (strcmp(folder + strlen(folder) - 6, "XXXXXX") != 0)
 		run("umount %s/bpf && rm -r %s", folder, folder);
 	return 0;
 }
@@ -190,11 +190,12 @@ static size_t dns_question(__u16 id, __u32 address, unsigned char *out)
 	for (int i = 0; i < 6; i++) {
 		const char *label = i < 4 ? labels[i] : i == 4 ? "bl" : "test";
 
-		out[at] = strlen(label);
-		memcpy(out + at + 1, label, out[at]);
+		out[at] =
+			snprintf((char *)out + at + 1, 16, "%s", label); /* its 0 is overwritten */
 		at += 1 + out[at];
 	}
-	memcpy(out + at, "\0\0\1\0\1", 5);
+	memset(out + at, 0, 5); /* the root; then type A, class IN */
+	out[at + 2] = out[at + 4] = 1;
 	return at + 5;
 }
 

@@ -248,11 +248,13 @@ static size_t put_ethernet(const struct frame_spec *spec, unsigned char *frame)
 {
 	__be16 protocol = htons(spec->family == 4 ? ETH_P_IP : ETH_P_IPV6);
 	__be32 id = htonl(spec->id);
+	static const unsigned char source[] = FRAME_SOURCE_MAC;
 	size_t at = 12;
 
-	memcpy(frame, "\x02\x00", 2);
+	frame[0] = 2;
+	frame[1] = 0;
 	memcpy(frame + 2, &id, 4);
-	memcpy(frame + 6, FRAME_SOURCE_MAC, 6);
+	memcpy(frame + 6, source, 6);
 	for (unsigned int tag = 0; tag < spec->tags; tag++) {
 		__be16 outer = htons(spec->tags == 2 && tag == 0 ? ETH_P_8021AD : ETH_P_8021Q);
 		__be16 vid = htons(100 + tag);

@@ -56,7 +56,7 @@ static void key_strike(const char *path, void *context)
 	struct documented *documented = context;
 
 	for (size_t i = 0; i < documented->count; i++) {
-		if (strcmp(documented->keys[i], path))
+		if (strcmp(documented->keys[i], path) != 0)
 			continue;
 		documented->keys[i][0] = 0;
 		return;
