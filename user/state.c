@@ -245,7 +245,7 @@ int state_set_policy(struct named_policy **array, size_t *count, const char *nam
 			grown[index] = grown[--*count];
 		return 0;
 	}
-	if (index == *count) {
+	if (!grown || index == *count) {
 		grown = reallocarray(*array, *count + 1, sizeof(**array));
 		if (!grown)
 			return -ENOMEM;

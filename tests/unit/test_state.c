@@ -186,10 +186,7 @@ static void test_ids_run_out(void **unused)
 
 static int record_note(const json_t *record, void *context)
 {
-	char *actions = context;
-
-	strcat(actions, json_string_value(json_object_get(record, "action")));
-	strcat(actions, " ");
+	fprintf(context, "%s ", json_string_value(json_object_get(record, "action")));
 	return 0;
 }
 
@@ -204,13 +201,19 @@ static void record(const char *action, const char *target)
 static void records_are(const char *about, const char *want)
 {
 	struct prefix prefix;
-	char actions[256] = "";
+	char *actions = NULL;
 	const char *why;
+	size_t size;
+	FILE *out = open_memstream(&actions, &size);
+
+	assert_non_null(out);
 
 	if (about)
 		assert_int_equal(prefix_parse(about, NULL, 0, &prefix, &why), 0);
-	assert_int_equal(record_read(folder, about ? &prefix : NULL, record_note, actions), 0);
+	assert_int_equal(record_read(folder, about ? &prefix : NULL, record_note, out), 0);
+	fclose(out);
 	assert_string_equal(actions, want);
+	free(actions);
 }
 
 static void test_records(void **unused)
