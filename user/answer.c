@@ -15,27 +15,6 @@
 
 #define ENTRY_TEXT (2 * PREFIX_TEXT)
 
-const char *reason_label(unsigned int reason)
-{
-	static const char *const labels[GATE25_REASONS] = {
-#define REASON_LABEL(number, name, verdict, label) [number] = label,
-		GATE25_REASON_TABLE(REASON_LABEL)
-#undef REASON_LABEL
-	};
-
-	return reason < GATE25_REASONS && labels[reason] ? labels[reason] : "?";
-}
-
-const char *verdict_label(unsigned int verdict)
-{
-	static const char *const labels[GATE25_VERDICTS] = {
-		[GATE25_PASS] = "pass",
-		[GATE25_DROP] = "drop",
-	};
-
-	return verdict < GATE25_VERDICTS ? labels[verdict] : "?";
-}
-
 /* ---------------------------------------------------------------- parts of a text */
 
 /* A text that grows up to its room and is cut there. */

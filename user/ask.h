@@ -14,6 +14,7 @@
 #include "user/addr.h"
 #include "user/config.h"
 #include "user/dataplane.h"
+#include "user/reason.h"
 
 /* A list that covers the address, whatever its policy is and whichever services it holds for. */
 struct answer_list {
@@ -99,9 +100,5 @@ const char *answer_line(const struct answer *answer, char text[static ANSWER_TEX
 
 /* The same for machines. NULL: out of memory. */
 json_t *answer_json(const struct answer *answer);
-
-/* The label of a reason, "list"; and of a verdict, "drop". */
-const char *reason_label(unsigned int reason);
-const char *verdict_label(unsigned int verdict);
 
 #endif

@@ -212,7 +212,7 @@ static void print_reasons(const struct status *status)
 	for (unsigned int reason = 0; reason < GATE25_REASONS; reason++) {
 		const struct gate25_counter *counter = &status->reasons[reason];
 
-		if (counter->packets)
+		if (counter->packets && reason_label(reason))
 			printf("            %-19s %13s connections %15s packets\n",
 			       reason_label(reason),
 			       number_format(counter->connections, connections),

@@ -25,7 +25,7 @@ static json_t *reasons_json(const struct status *status)
 	json_t *object = json_object();
 
 	for (unsigned int reason = 0; object && reason < GATE25_REASONS; reason++)
-		if (status->reasons[reason].packets)
+		if (status->reasons[reason].packets && reason_label(reason))
 			json_object_set_new(object, reason_label(reason),
 					    counter_json(&status->reasons[reason]));
 	return object;

@@ -15,38 +15,13 @@
 
 #include "user/addr.h"
 #include "user/log.h"
+#include "user/reason.h"
 
 struct events {
 	struct ring_buffer *ring;
 	void (*each)(const struct gate25_event *event, void *context);
 	void *context;
 };
-
-const char *reason_label(unsigned int reason)
-{
-	static const char *const labels[GATE25_REASONS] = {
-#define LABEL(number, name, verdict, label) [number] = (label),
-		GATE25_REASON_TABLE(LABEL)
-#undef LABEL
-	};
-
-	return reason < GATE25_REASONS ? labels[reason] : NULL;
-}
-
-const char *reason_verdict(unsigned int reason)
-{
-	static const char *const names[GATE25_VERDICTS] = {
-		[GATE25_PASS] = "pass",
-		[GATE25_DROP] = "drop",
-	};
-	static const unsigned char verdicts[GATE25_REASONS] = {
-#define VERDICT(number, name, verdict, label) [number] = (verdict),
-		GATE25_REASON_TABLE(VERDICT)
-#undef VERDICT
-	};
-
-	return reason_label(reason) ? names[verdicts[reason]] : NULL;
-}
 
 /* ---------------------------------------------------------------- a line */
 

@@ -22,10 +22,6 @@
 const char *event_format(const struct gate25_event *event, const struct gate25_names *names,
 			 const struct view *view, char text[static EVENT_TEXT]);
 
-/* The metric's labels of a reason; NULL for a number without a meaning. */
-const char *reason_label(unsigned int reason);
-const char *reason_verdict(unsigned int reason);
-
 /* The one reader of a guard's ring buffer. `each` gets every event, in order. */
 struct events;
 int events_open(struct guard *guard, void (*each)(const struct gate25_event *event, void *context),

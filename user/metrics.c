@@ -15,7 +15,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-#include "user/events.h"
+#include "user/reason.h"
 
 static const char *const error_kinds[GATE25_ERRORS] = {
 #define KIND(number, name, label) [number] = (label),

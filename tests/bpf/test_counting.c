@@ -18,6 +18,7 @@
 
 #include "tests/common/world.h"
 #include "user/dataplane.h"
+#include "user/reason.h"
 
 static struct world world;
 
@@ -47,7 +48,7 @@ static void check_counter(enum gate25_reason reason, __u64 packets, __u64 connec
 
 	if (counter.packets != packets || counter.connections != connections)
 		fail_msg("%s: %llu packets, %llu connections; want %llu, %llu",
-			 world_reason(reason), counter.packets, counter.connections, packets,
+			 reason_label(reason), counter.packets, counter.connections, packets,
 			 connections);
 }
 
@@ -294,7 +295,7 @@ static void test_what_is_told(void **state)
 		if (count != (cases[i].want ? 1 : 0) ||
 		    (count && told.events[0].reason != cases[i].want))
 			fail_msg("%s: %u events, the first for %s", cases[i].name, count,
-				 world_reason(told.events[0].reason));
+				 reason_label(told.events[0].reason));
 		assert_int_equal(world_suppressed(&world), 0);
 	}
 }

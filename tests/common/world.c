@@ -308,18 +308,6 @@ __u64 world_hits(const struct world *world, enum world_list list)
 	return sum;
 }
 
-const char *world_reason(unsigned int reason)
-{
-	switch (reason) {
-#define LABEL_CASE(number, name, verdict, label)                                                   \
-	case number:                                                                               \
-		return label;
-		GATE25_REASON_TABLE(LABEL_CASE)
-	default:
-		return "nothing";
-	}
-}
-
 enum gate25_verdict world_verdict(unsigned int reason)
 {
 	switch (reason) {

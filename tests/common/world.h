@@ -71,7 +71,6 @@ __u64 world_suppressed(const struct world *world);
 /* Hits of the classes that a list is part of. */
 __u64 world_hits(const struct world *world, enum world_list list);
 
-const char *world_reason(unsigned int reason);
 enum gate25_verdict world_verdict(unsigned int reason);
 
 #endif

@@ -13,6 +13,7 @@
 #include <stdio.h>
 
 #include "bpf/verdict.h"
+#include "user/reason.h"
 
 #define NOW   1000ULL
 #define OVER  1000ULL /* an expiry that has just come */
@@ -273,18 +274,6 @@ static struct verdict_facts facts_of(size_t number)
 	};
 }
 
-static const char *label_of(unsigned int reason)
-{
-	switch (reason) {
-#define LABEL_CASE(number, name, verdict, label)                                                   \
-	case number:                                                                               \
-		return label;
-		GATE25_REASON_TABLE(LABEL_CASE)
-	default:
-		return "?";
-	}
-}
-
 static enum gate25_verdict verdict_of(unsigned int reason)
 {
 	switch (reason) {
@@ -306,10 +295,10 @@ static void test_order(void **state)
 		unsigned int reason = judgement_reason(&judgement);
 
 		if (reason != cases[i].want)
-			fail_msg("%s: %s, want %s", cases[i].name, label_of(reason),
-				 label_of(cases[i].want));
+			fail_msg("%s: %s, want %s", cases[i].name, reason_label(reason),
+				 reason_label(cases[i].want));
 		if (judgement.action != verdict_of(reason))
-			fail_msg("%s: %s, and yet action %u", cases[i].name, label_of(reason),
+			fail_msg("%s: %s, and yet action %u", cases[i].name, reason_label(reason),
 				 judgement.action);
 		if (judgement.exempt != cases[i].exempt)
 			fail_msg("%s: exempt from limits: %u", cases[i].name, judgement.exempt);
@@ -338,7 +327,7 @@ static void test_observe_says_what_would_have_been(void **state)
 		assert_int_equal(observed.action, GATE25_PASS);
 		if (enforced.action != GATE25_PASS && judgement_reason(&observed) != want)
 			fail_msg("%s: %s, want %s", cases[i].name,
-				 label_of(judgement_reason(&observed)), label_of(want));
+				 reason_label(judgement_reason(&observed)), reason_label(want));
 	}
 }
 
@@ -386,7 +375,8 @@ static void test_limits(void **state)
 		if (judge_match(&judgement, GATE25_REASON_LIMIT_SOURCE, limits[i].action,
 				limits[i].observe) != limits[i].decides ||
 		    judgement_reason(&judgement) != limits[i].want)
-			fail_msg("%s: %s", limits[i].name, label_of(judgement_reason(&judgement)));
+			fail_msg("%s: %s", limits[i].name,
+				 reason_label(judgement_reason(&judgement)));
 	}
 }
 
@@ -417,8 +407,8 @@ static void test_reasons(void **state)
 			continue;
 		assert_int_equal(verdict == GATE25_DROP, reason / GATE25_WOULD == 1);
 		if (verdict == GATE25_DROP) {
-			snprintf(would, sizeof(would), "would_%s", label_of(reason));
-			assert_string_equal(label_of(reason + GATE25_WOULD), would);
+			snprintf(would, sizeof(would), "would_%s", reason_label(reason));
+			assert_string_equal(reason_label(reason + GATE25_WOULD), would);
 		}
 	}
 }
