@@ -19,6 +19,8 @@
 
 #include "bpf/gate25.h"
 
+#define PORTS 65536
+
 static unsigned int bound = 200000;
 
 static int print_warnings(enum libbpf_print_level level, const char *format, va_list arguments)
@@ -56,7 +58,7 @@ static void settings_fill(void *data)
 	settings->event_interval_ns = 1000000;
 	settings->event_tolerance_ns = 100000000;
 	memset(settings->default_action, GATE25_DROP, sizeof(settings->default_action));
-	settings->allow_in_table = 0xff;
+	settings->any_address = settings->allow_in_table = 0xff;
 }
 
 /* Every section is there. */
@@ -79,16 +81,23 @@ static void table_fill(void *data)
 	table->has_v4 = table->has_v6 = 1;
 }
 
+/* Each port is guarded. */
+static void ports_fill(void *data)
+{
+	memset(data, 0xff, PORTS);
+}
+
 static const struct {
-	const char *type;
+	const char *name;
 	size_t size;
 	void (*fill)(void *data);
 } constants[] = {
-	{ "gate25_settings", sizeof(struct gate25_settings), settings_fill },
-	{ "gate25_table_layout", sizeof(struct gate25_table_layout), table_fill },
+	{ "settings", sizeof(struct gate25_settings), settings_fill },
+	{ "layout", sizeof(struct gate25_table_layout), table_fill },
+	{ "port_services", PORTS, ports_fill },
 };
 
-/* Finds the constants by their type in .rodata and fills them. */
+/* Finds the constants by name in .rodata and fills them. */
 static void constants_fill(struct bpf_object *object, void *rodata)
 {
 	const struct btf *btf = bpf_object__btf(object);
@@ -98,11 +107,9 @@ static void constants_fill(struct bpf_object *object, void *rodata)
 
 	for (int i = 0; type && i < btf_vlen(type); i++, variable++) {
 		const struct btf_type *var = btf__type_by_id(btf, variable->type);
-		const struct btf_type *value = btf__type_by_id(
-			btf, btf__resolve_type(btf, var->type) /* const volatile off */);
 
-		for (size_t j = 0; value && j < sizeof(constants) / sizeof(constants[0]); j++) {
-			if (!strcmp(btf__name_by_offset(btf, value->name_off), constants[j].type) &&
+		for (size_t j = 0; j < sizeof(constants) / sizeof(constants[0]); j++) {
+			if (!strcmp(btf__name_by_offset(btf, var->name_off), constants[j].name) &&
 			    variable->size == constants[j].size)
 				constants[j].fill((char *)rodata + variable->offset);
 		}

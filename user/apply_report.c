@@ -33,25 +33,10 @@ void apply_report_free(struct apply_report *report)
 void apply_say(json_t *facts, const char *format, ...)
 {
 	va_list arguments;
-	char *text = NULL;
-	json_t *fact;
-	int length;
 
 	va_start(arguments, format);
-	length = vasprintf(&text, format, arguments);
+	json_array_append_new(facts, json_vsay(format, arguments));
 	va_end(arguments);
-	if (length < 0)
-		return;
-	fact = json_string(text);
-	if (!fact) { /* a path or a server's word that is no UTF-8, which JSON could not hold */
-		for (char *at = text; *at; at++)
-			if (*at & 0x80)
-				*at = '?';
-		fact = json_string(text);
-	}
-	if (fact)
-		json_array_append_new(facts, fact);
-	free(text);
 }
 
 int apply_read_config(const char *path, struct apply_report *report, struct config **out)

@@ -34,17 +34,12 @@ static void doubt(struct status *status, enum severity severity, const char *for
 static void doubt(struct status *status, enum severity severity, const char *format, ...)
 {
 	va_list arguments;
-	char *text = NULL;
-	int length;
 
 	va_start(arguments, format);
-	length = vasprintf(&text, format, arguments);
+	json_array_append_new(status->doubts,
+			      json_pack("{s:s, s:o}", "severity", severity_names[severity], "text",
+					json_vsay(format, arguments)));
 	va_end(arguments);
-	if (length < 0)
-		return;
-	json_array_append_new(status->doubts, json_pack("{s:s, s:s}", "severity",
-							severity_names[severity], "text", text));
-	free(text);
 	if (severity != SEVERITY_NOTE && severity > status->worst)
 		status->worst = severity;
 }

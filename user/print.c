@@ -43,6 +43,24 @@ json_t *time_json(unsigned long long seconds_since_1970)
 				    json_null();
 }
 
+json_t *json_vsay(const char *format, va_list arguments)
+{
+	char *text = NULL;
+	json_t *said;
+
+	if (vasprintf(&text, format, arguments) < 0)
+		return NULL;
+	said = json_string(text);
+	if (!said) {
+		for (char *at = text; *at; at++)
+			if (*at & 0x80)
+				*at = '?';
+		said = json_string(text);
+	}
+	free(text);
+	return said;
+}
+
 const char *json_text(const json_t *object, const char *key)
 {
 	const char *text = json_string_value(json_object_get(object, key));

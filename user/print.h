@@ -7,6 +7,7 @@
 #define GATE25_PRINT_H
 
 #include <jansson.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -47,6 +48,12 @@ const char *count_format(unsigned long long count, const char *one, const char *
  * time_format().
  */
 json_t *time_json(unsigned long long seconds_since_1970);
+
+/*
+ * What printf would write, as a JSON string. A path or a server's word that is no UTF-8, which JSON
+ * cannot hold, has '?' in its place. NULL without memory.
+ */
+json_t *json_vsay(const char *format, va_list arguments) __attribute__((format(printf, 1, 0)));
 
 /* The object's member as text; "" if it is absent or no string. */
 const char *json_text(const json_t *object, const char *key);

@@ -374,14 +374,6 @@ static void test_a_missing_class(void **state)
 	check_counter(GATE25_REASON_MANUAL, 1, 0);
 }
 
-static int need_root(void **state)
-{
-	(void)state;
-	if (geteuid())
-		print_message("skipped: loading BPF programs needs root\n");
-	return geteuid() ? -1 : 0;
-}
-
 #define COUNTED(test) cmocka_unit_test_teardown(test, close_world)
 
 int main(void)
@@ -398,5 +390,5 @@ int main(void)
 		COUNTED(test_a_missing_class),
 	};
 
-	return cmocka_run_group_tests_name("counting", tests, need_root, NULL);
+	return cmocka_run_group_tests_name("counting", tests, world_need_root, NULL);
 }

@@ -265,14 +265,6 @@ static void test_many_sources(void **state)
 	assert_int_equal(world_errors(&world, GATE25_ERROR_SOURCES_CONTENDED), 0);
 }
 
-static int need_root(void **state)
-{
-	(void)state;
-	if (geteuid())
-		print_message("skipped: loading BPF programs needs root\n");
-	return geteuid() ? -1 : 0;
-}
-
 #define LIMITED(test) cmocka_unit_test_teardown(test, close_world)
 
 int main(void)
@@ -293,5 +285,5 @@ int main(void)
 		LIMITED(test_many_sources),
 	};
 
-	return cmocka_run_group_tests_name("limits", tests, need_root, NULL);
+	return cmocka_run_group_tests_name("limits", tests, world_need_root, NULL);
 }

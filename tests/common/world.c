@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "user/addr.h"
 #include "user/lists/parse.h"
@@ -178,6 +179,14 @@ int world_open(struct world *world, const struct world_setup *wanted)
 	if (!error)
 		maps_open(world);
 	return error;
+}
+
+int world_need_root(void **state)
+{
+	(void)state;
+	if (geteuid())
+		fprintf(stderr, "loading BPF programs needs root\n");
+	return geteuid() ? -1 : 0;
 }
 
 static void map_close(const struct world *world, const char *name, void *memory)

@@ -40,6 +40,9 @@ struct world {
 	unsigned int cpus;
 };
 
+/* cmocka's group setup: fails, and says why, without the right to load programs. */
+int world_need_root(void **state);
+
 struct world_setup {
 	struct gate25_settings settings; /* limits and rate of events; the rest is filled in */
 	bool without_classes;		 /* the table names classes that are not there */

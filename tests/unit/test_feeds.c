@@ -13,7 +13,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +23,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include "tests/common/scratch.h"
 #include "user/feeds.h"
 #include "user/fetch.h"
 #include "user/log.h"
@@ -64,17 +64,11 @@ static int stage_setup(void **state)
 	return 0;
 }
 
-static int remove_one(const char *path, const struct stat *status, int flag, struct FTW *ftw)
-{
-	(void)status, (void)flag, (void)ftw;
-	return remove(path);
-}
-
 static int stage_teardown(void **state)
 {
 	struct stage *stage = *state;
 
-	nftw(stage->directory, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	scratch_remove(stage->directory);
 	free(stage);
 	return 0;
 }

@@ -13,7 +13,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tests/common/scratch.h"
 #include "user/journal.h"
 #include "user/log.h"
 
@@ -49,17 +49,11 @@ static int stage_setup(void **state)
 	return 0;
 }
 
-static int remove_one(const char *path, const struct stat *status, int flag, struct FTW *ftw)
-{
-	(void)status, (void)flag, (void)ftw;
-	return remove(path);
-}
-
 static int stage_teardown(void **state)
 {
 	struct stage *stage = *state;
 
-	nftw(stage->directory, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	scratch_remove(stage->directory);
 	free(stage);
 	return 0;
 }

@@ -191,12 +191,33 @@ static void test_json_parts(void **state)
 	json_decref(object);
 }
 
+static void check_said(const char *want, const char *format, ...)
+{
+	va_list arguments;
+	json_t *said;
+
+	va_start(arguments, format);
+	said = json_vsay(format, arguments);
+	va_end(arguments);
+	assert_string_equal(json_string_value(said), want);
+	json_decref(said);
+}
+
+static void test_said(void **state)
+{
+	(void)state;
+	check_said("list 1: caf\xc3\xa9", "list %d: %s", 1, "caf\xc3\xa9");
+	check_said("/lists/caf?: gone", "%s: gone", "/lists/caf\xe9"); /* no UTF-8 */
+	check_said("", "%s", "");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_time),   cmocka_unit_test(test_duration),
 		cmocka_unit_test(test_number), cmocka_unit_test(test_table),
 		cmocka_unit_test(test_json),   cmocka_unit_test(test_json_parts),
+		cmocka_unit_test(test_said),
 	};
 
 	setlocale(LC_CTYPE, "");
