@@ -191,7 +191,6 @@ static int attempt_parse(struct attempt *attempt, const char *text, size_t lengt
 		return error;
 	}
 	image->loaded_s = attempt->now_s;
-	image->source_digest = source_digest(attempt, text, length);
 	*out = image;
 	return 0;
 }
@@ -223,9 +222,10 @@ static void state_describe(struct feed_state *state, const struct list_image *im
 static void attempt_take(struct attempt *attempt, const char *text, size_t length)
 {
 	struct feed_state *state = attempt->state;
+	__u64 digest = source_digest(attempt, text, length);
 	struct list_image *image = NULL;
 
-	if (attempt->last && attempt->last->source_digest == source_digest(attempt, text, length)) {
+	if (attempt->last && attempt->last->source_digest == digest) {
 		state->unsaved = false;
 		attempt_succeed(attempt, attempt->last, false);
 		attempt->last = NULL;
@@ -233,6 +233,7 @@ static void attempt_take(struct attempt *attempt, const char *text, size_t lengt
 	}
 	if (attempt_parse(attempt, text, length, &image))
 		return;
+	image->source_digest = digest;
 	state_describe(state, image);
 	if (image->bad_lines)
 		log_notice("list %s: %llu of %llu lines are bad and were skipped",

@@ -145,14 +145,6 @@ static int read_text(struct reading *reading, const char *text, size_t length)
 	return 0;
 }
 
-__u64 list_source_digest(const void *text, size_t length, const struct parse_settings *settings)
-{
-	__u64 digest = list_digest(settings->format, text, length);
-
-	return list_digest(digest, settings->translated,
-			   settings->translated_count * sizeof(*settings->translated));
-}
-
 static __u64 clock_s(const struct parse_settings *settings)
 {
 	return settings->now_s ? settings->now_s : (__u64)time(NULL);
@@ -184,7 +176,6 @@ int list_parse(const void *text, size_t length, const struct parse_settings *set
 		(*out)->lines = reading.lines;
 		(*out)->bad_lines = reading.bad_lines;
 		(*out)->loaded_s = clock_s(settings);
-		(*out)->source_digest = list_source_digest(text, length, settings);
 	} else {
 		*why = error == -ENOMEM ? "out of memory" : reading.why;
 	}

@@ -39,7 +39,7 @@ struct parse_settings {
 /*
  * Parses `length` bytes at `text` (need not end in 0 or a newline; CRLF is fine; NUL bytes make a
  * bad line). Gzip, by its magic, is unpacked first. Bad lines are skipped and counted. 127/8 in
- * an rbldnsd zone is a test record and left out. source_digest and loaded_s are set.
+ * an rbldnsd zone is a test record and left out. loaded_s is set; source_digest is the caller's.
  *
  * 0, or -EBADMSG: damaged gzip, or no list (no line of it is an entry; with LIST_AUTO, less than
  * half of them are), or a zone that says of itself that it has expired. -EFBIG, -ENOMEM. `*why`
@@ -47,9 +47,6 @@ struct parse_settings {
  */
 int list_parse(const void *text, size_t length, const struct parse_settings *settings,
 	       struct list_image **out, const char **why);
-
-/* The source_digest of an image that is parsed from these bytes with these settings. */
-__u64 list_source_digest(const void *text, size_t length, const struct parse_settings *settings);
 
 /* From prefixes (a list's `entries:`). */
 int list_from_prefixes(const struct prefix *prefixes, size_t count, struct list_image **out);

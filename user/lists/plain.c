@@ -14,22 +14,28 @@
 
 #define NOT_AN_ADDRESS "not an address, a CIDR or a range"
 
-static bool scan_address4(struct scan *scan, struct gate25_source *out)
+/* Nearly every line of a list goes through here: it reads each byte once, and moves on success. */
+static inline bool scan_address4(struct scan *scan, struct gate25_source *out)
 {
-	__u32 address = 0, octet;
-	const char *from;
+	const char *at = scan->at, *end = scan->end, *from;
+	__u32 address = 0, octet, digit;
 
 	for (int i = 0; i < 4; i++) {
-		if (i && !scan_take(scan, '.'))
+		if (i && (at == end || *at++ != '.'))
 			return false;
-		from = scan->at;
-		for (octet = 0; scan_digit(scan) && scan->at - from < 3; scan->at++)
-			octet = octet * 10 + (*scan->at - '0');
-		if (scan->at == from || octet > 255 || (*from == '0' && scan->at - from > 1))
+		from = at;
+		for (octet = 0; at < end && at - from < 3; at++) {
+			digit = (unsigned char)*at - '0';
+			if (digit > 9)
+				break;
+			octet = octet * 10 + digit;
+		}
+		if (at == from || octet > 255 || (*from == '0' && at - from > 1))
 			return false;
 		address = address << 8 | octet;
 	}
 	*out = (struct gate25_source){ .lo = address, .family = 4 };
+	scan->at = at;
 	return true;
 }
 
@@ -55,15 +61,10 @@ static bool scan_address6(struct scan *scan, struct gate25_source *out)
 	return true;
 }
 
+/* What is no IPv4 address and begins like one is no IPv6 address either. */
 static bool scan_address(struct scan *scan, struct gate25_source *out)
 {
-	struct scan ahead = *scan;
-
-	while (scan_digit(&ahead))
-		ahead.at++;
-	if (scan_at(&ahead, '.') && ahead.at > scan->at)
-		return scan_address4(scan, out);
-	return scan_address6(scan, out);
+	return scan_address4(scan, out) || scan_address6(scan, out);
 }
 
 static const char *scan_length(struct scan *scan, struct gate25_source *first,

@@ -25,7 +25,6 @@ struct sweeping {
 	const struct compile_input *input;
 	struct classes *classes;
 	struct segments *out;
-	unsigned int family;
 	__u64 lists; /* that cover the address at hand */
 	struct cursor heap[GATE25_LISTS];
 	size_t heap_count;
@@ -35,22 +34,22 @@ struct sweeping {
 };
 
 /* The next border of a list; false if there is none any more. */
-static bool cursor_advance(const struct sweeping *sweeping, struct cursor *cursor)
+static TABLE_INLINE bool cursor_advance(const struct sweeping *sweeping, unsigned int family,
+					struct cursor *cursor)
 {
 	const struct list_image *image = sweeping->input->lists[cursor->list].image;
-	const u128 end = sweeping->family == 4 ? 0xffffffff : ~(u128)0;
+	const u128 end = family == 4 ? 0xffffffff : ~(u128)0;
 	u128 last;
 
 	if (!cursor->inside) {
-		if (cursor->at == (sweeping->family == 4 ? image->count4 : image->count6))
+		if (cursor->at == (family == 4 ? image->count4 : image->count6))
 			return false;
-		cursor->border = sweeping->family == 4 ?
-					 image->ranges4[cursor->at].first :
-					 address6_value(&image->ranges6[cursor->at].first);
+		cursor->border = family == 4 ? image->ranges4[cursor->at].first :
+					       address6_value(&image->ranges6[cursor->at].first);
 		return true;
 	}
-	last = sweeping->family == 4 ? image->ranges4[cursor->at].last :
-				       address6_value(&image->ranges6[cursor->at].last);
+	last = family == 4 ? image->ranges4[cursor->at].last :
+			     address6_value(&image->ranges6[cursor->at].last);
 	cursor->border = last + 1;
 	return last != end;
 }
@@ -83,7 +82,7 @@ static void heap_add(struct sweeping *sweeping, const struct cursor *cursor)
 }
 
 /* Takes the border at the top. */
-static void heap_step(struct sweeping *sweeping)
+static TABLE_INLINE void heap_step(struct sweeping *sweeping, unsigned int family)
 {
 	struct cursor *top = &sweeping->heap[0];
 
@@ -91,9 +90,10 @@ static void heap_step(struct sweeping *sweeping)
 	if (top->inside)
 		top->at++;
 	top->inside = !top->inside;
-	if (!cursor_advance(sweeping, top))
+	if (!cursor_advance(sweeping, family, top))
 		*top = sweeping->heap[--sweeping->heap_count];
-	heap_sink(sweeping);
+	if (sweeping->heap_count > 1)
+		heap_sink(sweeping);
 }
 
 static int segment4_add(struct segments *out, __u32 first, __u16 class)
@@ -117,7 +117,7 @@ static int segment6_add(struct segments *out, u128 first, __u16 class)
 }
 
 /* From `first` on, the lists at hand hold. */
-static int segment_add(struct sweeping *sweeping, u128 first)
+static TABLE_INLINE int segment_add(struct sweeping *sweeping, unsigned int family, u128 first)
 {
 	__u16 class = 0;
 	int error = 0;
@@ -131,47 +131,41 @@ static int segment_add(struct sweeping *sweeping, u128 first)
 	}
 	if (error)
 		return error;
-	return sweeping->family == 4 ? segment4_add(sweeping->out, first, class) :
-				       segment6_add(sweeping->out, first, class);
+	return family == 4 ? segment4_add(sweeping->out, first, class) :
+			     segment6_add(sweeping->out, first, class);
 }
 
-static int sweep_family(struct sweeping *sweeping)
+/* Made twice by the compiler, so that nothing asks for the family at each border. */
+static TABLE_INLINE int sweep_family(const struct compile_input *input, struct classes *classes,
+				     struct segments *out, unsigned int family)
 {
+	struct sweeping sweeping = { .input = input, .classes = classes, .out = out };
 	u128 at = 0;
 	int error = 0;
 
-	for (size_t i = 0; i < sweeping->input->count; i++) {
+	for (size_t i = 0; i < input->count; i++) {
 		struct cursor cursor = { .list = i };
 
-		if (sweeping->input->lists[i].image && cursor_advance(sweeping, &cursor))
-			heap_add(sweeping, &cursor);
+		if (input->lists[i].image && cursor_advance(&sweeping, family, &cursor))
+			heap_add(&sweeping, &cursor);
 	}
-	while (sweeping->heap_count && !error) {
-		if (sweeping->heap[0].border > at) {
-			error = segment_add(sweeping, at);
-			at = sweeping->heap[0].border;
+	while (sweeping.heap_count && !error) {
+		if (sweeping.heap[0].border > at) {
+			error = segment_add(&sweeping, family, at);
+			at = sweeping.heap[0].border;
 		}
-		heap_step(sweeping);
+		heap_step(&sweeping, family);
 	}
-	return error ? error : segment_add(sweeping, at);
+	return error ? error : segment_add(&sweeping, family, at);
 }
 
 int sweep(const struct compile_input *input, struct classes *classes, struct segments *out)
 {
-	int error = 0;
+	int error;
 
 	memset(out, 0, sizeof(*out));
-	for (unsigned int family = 4; family <= 6 && !error; family += 2) {
-		struct sweeping sweeping = {
-			.input = input,
-			.classes = classes,
-			.out = out,
-			.family = family,
-		};
-
-		error = sweep_family(&sweeping);
-	}
-	return error;
+	error = sweep_family(input, classes, out, 4);
+	return error ? error : sweep_family(input, classes, out, 6);
 }
 
 void segments_release(struct segments *segments)
