@@ -9,6 +9,7 @@
 #   user/gate25d.c, user/agent_*.c   the agent only
 #   user/gate25.c, user/cmd_*.c      the CLI only
 #   tools/NAME.c            one program each, for developers
+#   tools/bench/*.c         the bench, $(BUILD)/bench; its *.bpf.c get skeletons as well
 #   tests/unit/test_*.c     cmocka, no root          tests/common/*.c  shared by unit and bpf tests
 #   tests/bpf/test_*.c      cmocka, root             tests/net/*.c     programs that net tests start
 #   tests/net/test_*.sh     namespaces, root
@@ -58,15 +59,17 @@ AGENT_OBJ   := $(AGENT_SRC:%.c=$(BUILD)/%.o)
 CLI_OBJ	    := $(CLI_SRC:%.c=$(BUILD)/%.o)
 COMMON_OBJ  := $(COMMON_SRC:%.c=$(BUILD)/%.o)
 SHARED_OBJ  := $(SHARED_SRC:%.c=$(BUILD)/%.o)
-BPF_OBJ	    := $(patsubst %.c,$(BUILD)/%.o,$(wildcard bpf/*.bpf.c tests/bpf/*.bpf.c))
+BPF_OBJ	    := $(patsubst %.c,$(BUILD)/%.o,$(wildcard bpf/*.bpf.c tests/bpf/*.bpf.c tools/bench/*.bpf.c))
 SKELETONS   := $(BPF_OBJ:.bpf.o=.skel.h)
+BENCH_SRC   := $(filter-out %.bpf.c,$(wildcard tools/bench/*.c))
+BENCH_OBJ   := $(BENCH_SRC:%.c=$(BUILD)/%.o)
 TOOLS	    := $(patsubst %.c,$(BUILD)/%,$(wildcard tools/*.c))
 HELPERS	    := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/net/*.c))
 PROGRAMS    := $(if $(AGENT_SRC),$(BUILD)/gate25d) $(if $(CLI_SRC),$(BUILD)/gate25)
 UNIT_TESTS  := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_$(T).c))
 BPF_TESTS   := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bpf/test_$(T).c))
 NET_TESTS   := $(wildcard tests/net/test_$(T).sh)
-C_FILES	    := $(sort $(wildcard bpf/*.[ch] user/*.[ch] user/lists/*.[ch] tools/*.[ch] \
+C_FILES	    := $(sort $(wildcard bpf/*.[ch] user/*.[ch] user/lists/*.[ch] tools/*.[ch] tools/bench/*.[ch] \
 	       tests/common/*.[ch] tests/unit/*.[ch] tests/bpf/*.[ch] tests/net/*.[ch]))
 SH_FILES    := .ci/run $(sort $(wildcard scripts/* tests/run tests/net/*.sh contrib/completion/*.bash))
 
@@ -76,7 +79,7 @@ say	    = @printf '  %-6s %s\n' $(1) '$(2)'
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: help all check check-built check-unit check-bpf check-net asan demo demo-built lint lint-built \
-	format install uninstall clean FORCE
+	bench bench-built format install uninstall clean FORCE
 
 help:
 	@echo 'make all          build gate25d and gate25 in $(BUILD)/'
@@ -86,6 +89,7 @@ help:
 	@echo 'make check-net    tests in network namespaces with real servers (as root; T=NAME)'
 	@echo 'make asan         unit tests under AddressSanitizer and UBSan, in $(BUILD)-asan/'
 	@echo 'make demo         install what is missing, build, show the guard at work (as root)'
+	@echo 'make bench        install what is missing, build, measure beside nftables, ipset and others (as root)'
 	@echo 'make lint         formatting, static checks, size of functions, cost for the verifier'
 	@echo 'make format       clang-format all C files'
 	@echo 'make install      DESTDIR=, PREFIX=$(PREFIX), SYSCONFDIR=$(SYSCONFDIR), UNITDIR=$(UNITDIR)'
@@ -135,6 +139,10 @@ $(PROGRAMS) $(TOOLS):
 	$(call say,LINK,$@)
 	$(Q)$(LINK) $^ $(LIBS)
 
+$(BUILD)/bench: $(BENCH_OBJ) $(BUILD)/common.a
+	$(call say,LINK,$@)
+	$(Q)$(LINK) $^ $(LIBS)
+
 $(HELPERS): $(BUILD)/%: $(BUILD)/%.o
 	$(call say,LINK,$@)
 	$(Q)$(LINK) $^
@@ -174,6 +182,14 @@ demo:
 
 demo-built: $(PROGRAMS) $(HELPERS)
 	$(Q)BUILD=$(BUILD) scripts/demo.sh
+
+# What BENCH says goes to the bench: make bench BENCH='-n 3 -r 1M'
+bench:
+	$(Q)scripts/deps.sh build bench
+	$(Q)$(MAKE) bench-built
+
+bench-built: $(PROGRAMS) $(BUILD)/bench
+	$(Q)$(BUILD)/bench -o $(BUILD)/bench.json $(BENCH)
 
 # ---------------------------------------------------------------- source
 
