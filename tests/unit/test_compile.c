@@ -5,13 +5,16 @@
  */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <cmocka.h>
-#include <errno.h>
 
 #include "user/lists/compile.h"
 #include "user/lists/layout.h"
@@ -19,6 +22,7 @@
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 #define RANGES_MOST   600
+#define SETS	      10000
 
 /* A list as the reference has it. */
 struct naive_list {
@@ -34,6 +38,7 @@ struct scene {
 	struct compile_list lists[GATE25_LISTS];
 	struct compile_input input;
 	struct compiled_table *table;
+	bool judged[GATE25_CLASSES + 1]; /* what the class says is right */
 };
 
 static __u64 random_state;
@@ -78,11 +83,13 @@ static __u64 naive_lists(const struct scene *scene, unsigned int family, u128 ad
 	for (size_t i = 0; i < scene->input.count; i++) {
 		const struct naive_list *list = &scene->naive[i];
 
-		for (size_t j = 0; j < list->count; j++) {
-			if (list->ranges[j].family == family && list->ranges[j].first <= address &&
-			    list->ranges[j].last >= address)
-				lists |= 1ULL << i;
-		}
+		bool covers = false;
+
+		for (size_t j = 0; j < list->count && !covers; j++)
+			covers = list->ranges[j].family == family &&
+				 list->ranges[j].first <= address &&
+				 list->ranges[j].last >= address;
+		lists |= (__u64)covers << i;
 	}
 	return lists;
 }
@@ -156,14 +163,17 @@ static const struct gate25_class *class_of(const struct compiled_table *table, u
 	return &table->classes[class];
 }
 
-static void check_address(const struct scene *scene, unsigned int family, u128 address)
-{
-	const struct gate25_class *class = class_of(scene->table, family, address);
-	__u64 lists = naive_lists(scene, family, address);
+/* What was met in all scenes, so that a check of nothing is seen as such. */
+static struct {
+	unsigned int prefixes4[33], prefixes6[129]; /* by length */
+	unsigned int allowed, blocked, both, observed, addresses;
+} met;
 
-	if (class->lists != lists)
-		fail_msg("%s: lists %llx, want %llx", text_of(family, address),
-			 (unsigned long long)class->lists, (unsigned long long)lists);
+/* What the class of a set of lists says, service by service. */
+static void check_class(const struct scene *scene, const struct gate25_class *class)
+{
+	__u64 lists = class->lists;
+
 	for (unsigned int service = 0; service < GATE25_SERVICES; service++) {
 		struct naive_sum enforced = naive_sum(scene, lists, service, true);
 		struct naive_sum shadow = naive_sum(scene, lists, service, false);
@@ -175,14 +185,37 @@ static void check_address(const struct scene *scene, unsigned int family, u128 a
 		    class->shadow_action[service] != shadow.action ||
 		    class->score[service] != enforced.score ||
 		    class->shadow_score[service] != shadow.score)
-			fail_msg("%s, lists %llx, service %u: flags %u actions %u %u scores %d %d, "
+			fail_msg("lists %llx, service %u: flags %u actions %u %u scores %d %d, "
 				 "want %u %u %u %d %d",
-				 text_of(family, address), (unsigned long long)lists, service,
-				 class->flags[service], class->action[service],
-				 class->shadow_action[service], class->score[service],
-				 class->shadow_score[service], flags, enforced.action,
-				 shadow.action, enforced.score, shadow.score);
+				 (unsigned long long)lists, service, class->flags[service],
+				 class->action[service], class->shadow_action[service],
+				 class->score[service], class->shadow_score[service], flags,
+				 enforced.action, shadow.action, enforced.score, shadow.score);
+		met.allowed += flags == GATE25_CLASS_ALLOW;
+		met.blocked += flags == (GATE25_CLASS_BLOCK | GATE25_CLASS_SHADOW);
+		met.both += (flags & GATE25_CLASS_ALLOW) && (flags & GATE25_CLASS_BLOCK);
+		met.observed += flags == GATE25_CLASS_SHADOW;
 	}
+}
+
+/* That these lists cover the address; and what they say together, once for each set. */
+static void check_lists(struct scene *scene, unsigned int family, u128 address, __u64 lists)
+{
+	const struct gate25_class *class = class_of(scene->table, family, address);
+	bool *judged = &scene->judged[class - scene->table->classes];
+
+	if (class->lists != lists)
+		fail_msg("%s: lists %llx, want %llx", text_of(family, address),
+			 (unsigned long long)class->lists, (unsigned long long)lists);
+	if (!*judged)
+		check_class(scene, class);
+	*judged = true;
+	met.addresses++;
+}
+
+static void check_address(struct scene *scene, unsigned int family, u128 address)
+{
+	check_lists(scene, family, address, naive_lists(scene, family, address));
 }
 
 /* ---------------------------------------------------------------- scenes */
@@ -225,6 +258,7 @@ static void random_prefix(struct naive_list *list, unsigned int family)
 	u128 hosts = bits == length ? 0 : top(family) >> length;
 	u128 first = random_address(family) & ~hosts;
 
+	(family == 4 ? met.prefixes4 : met.prefixes6)[length]++;
 	range_add(list, family, first, first | hosts);
 }
 
@@ -268,7 +302,7 @@ static void random_list(struct scene *scene, size_t index, unsigned int families
 {
 	struct naive_list *list = &scene->naive[index];
 	struct gate25_list_info *info = &scene->lists[index].info;
-	unsigned int entries = one_in(8) ? 0 : below(one_in(4) ? 200 : 12);
+	unsigned int entries = one_in(8) ? 0 : below(one_in(8) ? 200 : 12);
 
 	list->count = 0;
 	for (unsigned int i = 0; i < entries; i++) {
@@ -340,10 +374,28 @@ static void scene_make(struct scene *scene, size_t lists, unsigned int families)
 	scene->input.count = lists;
 	scene->input.threshold = 1 + below(4);
 	assert_int_equal(table_compile(&scene->input, &scene->table), 0);
+	memset(scene->judged, 0, scene->table->classes_count);
 }
 
-/* Addresses at the edges of entries, between, and anywhere. */
-static void check_scene(const struct scene *scene, unsigned int questions)
+/* The first and last address of each entry, and those beside them. */
+static void check_edges(struct scene *scene)
+{
+	for (size_t i = 0; i < scene->input.count; i++) {
+		for (size_t j = 0; j < scene->naive[i].count; j++) {
+			unsigned int family = scene->naive[i].ranges[j].family;
+			u128 first = scene->naive[i].ranges[j].first;
+			u128 last = scene->naive[i].ranges[j].last;
+
+			check_address(scene, family, first);
+			check_address(scene, family, (first - 1) & top(family));
+			check_address(scene, family, last);
+			check_address(scene, family, (last + 1) & top(family));
+		}
+	}
+}
+
+/* Addresses within entries, beside them, and anywhere. */
+static void check_scene(struct scene *scene, unsigned int questions)
 {
 	for (unsigned int i = 0; i < questions; i++) {
 		const struct naive_list *list =
@@ -385,13 +437,23 @@ static void test_random_sets(void **state)
 
 	(void)state;
 	random_state = 25;
-	for (unsigned int round = 0; round < 3000; round++) {
-		unsigned int lists = round % 100 ? below(9) : GATE25_LISTS;
+	for (unsigned int round = 0; round < SETS; round++) {
+		unsigned int lists = round % 500 ? below(9) : GATE25_LISTS;
 
 		scene_make(&scene, lists, families[round % 3]);
-		check_scene(&scene, 200);
+		check_edges(&scene);
+		check_scene(&scene, 20);
 		scene_release(&scene);
 	}
+	print_message("# %d sets, %u addresses; their sets of lists allow %u times, block %u, "
+		      "both %u, only observe %u\n",
+		      SETS, met.addresses, met.allowed, met.blocked, met.both, met.observed);
+	for (size_t length = 0; length <= 32; length++)
+		assert_true(met.prefixes4[length] > 0);
+	for (size_t length = 0; length <= 128; length++)
+		assert_true(met.prefixes6[length] > 0);
+	assert_true(met.allowed > 10000 && met.blocked > 10000);
+	assert_true(met.both > 10000 && met.observed > 10000);
 }
 
 /* The same lists, and one more that only observes: no enforced sum, action or allowance moves. */
@@ -874,55 +936,111 @@ static struct list_image *real_list(const char *path)
 	return image;
 }
 
-static void test_real(void **state)
+/* A MISP warning list: a JSON object with the prefixes in `list`. */
+static struct list_image *real_prefixes(const char *path)
 {
-	static const char *const paths[] = { "../shared/feeds/dnsbl-1.uceprotect.net",
-					     "../shared/feeds/ipsum-level-2.txt" };
-	struct compile_list lists[ARRAY_SIZE(paths)] = {};
-	struct compile_input input = { .lists = lists, .count = 2, .threshold = 2 };
-	struct compiled_table *table = NULL;
-	struct gate25_source first, last;
-	unsigned int blocked = 0;
+	struct prefix prefixes[4096];
+	struct list_image *image = NULL;
+	json_t *root = json_load_file(path, 0, NULL), *text;
+	const char *why = "too many";
+	size_t i, count = 0;
 
-	(void)state;
-	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
-		lists[i].info = (struct gate25_list_info){ .weight = 1,
-							   .action = GATE25_DROP,
-							   .services = 1 };
-		lists[i].image = real_list(paths[i]);
+	if (!root)
+		return NULL;
+	json_array_foreach(json_object_get(root, "list"), i, text) {
+		if (count == ARRAY_SIZE(prefixes) ||
+		    prefix_parse(json_string_value(text), NULL, 0, &prefixes[count++], &why))
+			fail_msg("%s: %s: %s", path, json_string_value(text), why);
 	}
-	if (!lists[0].image || !lists[1].image) {
-		print_message("skipped: no real lists in ../shared/feeds\n");
-		list_image_free((struct list_image *)lists[0].image);
-		list_image_free((struct list_image *)lists[1].image);
-		skip();
-	}
-	assert_int_equal(table_compile(&input, &table), 0);
-	for (size_t i = 0; i < lists[0].image->count4 + lists[1].image->count4; i++) {
-		bool second = i >= lists[0].image->count4;
-		const struct range4 *range =
-			second ? &lists[1].image->ranges4[i - lists[0].image->count4] :
-				 &lists[0].image->ranges4[i];
+	json_decref(root);
+	assert_int_equal(list_from_prefixes(prefixes, count, &image), 0);
+	return image;
+}
 
+static const struct {
+	const char *path;
+	struct list_image *(*read)(const char *path);
+	struct gate25_list_info info;
+} reals[] = {
+	{ "../shared/feeds/dnsbl-1.uceprotect.net",
+	  real_list,
+	  { .weight = 1, .services = 0x01, .action = GATE25_DROP } },
+	{ "../shared/feeds/ipsum-level-2.txt",
+	  real_list,
+	  { .weight = 1, .services = 0xff, .action = GATE25_DROP } },
+	{ "../shared/feeds/misp-smtp-sending-ips.json",
+	  real_prefixes,
+	  { .allow = 1, .services = 0xff } },
+	{ "../shared/feeds/misp-google-gmail-sending-ips.json",
+	  real_prefixes,
+	  { .allow = 1, .services = 0x02 } },
+	{ "../shared/feeds/misp-microsoft-office365-ip.json",
+	  real_prefixes,
+	  { .weight = 2, .observe = 1, .services = 0xff, .action = GATE25_DROP } },
+};
+
+/* false: one of the files is not there. */
+static bool reals_read(struct scene *scene)
+{
+	bool all = true;
+
+	for (size_t i = 0; i < ARRAY_SIZE(reals); i++) {
+		scene->lists[i] = (struct compile_list){ .info = reals[i].info };
+		scene->lists[i].image = reals[i].read(reals[i].path);
+		all = all && scene->lists[i].image;
+	}
+	scene->input = (struct compile_input){ scene->lists, ARRAY_SIZE(reals), 2 };
+	return all;
+}
+
+static void check_real(struct scene *scene, unsigned int family, u128 address)
+{
+	struct gate25_source source = source_of(family, address & top(family)), first, last;
+	__u64 lists = 0;
+
+	for (size_t i = 0; i < scene->input.count; i++)
+		lists |= (__u64)!list_image_find(scene->lists[i].image, &source, &first, &last)
+			 << i;
+	check_lists(scene, family, address & top(family), lists);
+}
+
+static void check_real_edges(struct scene *scene, const struct list_image *image)
+{
+	for (size_t i = 0; i < image->count4; i++) {
 		for (int beside = -1; beside <= 1; beside++) {
-			struct gate25_source source =
-				source_of(4, (__u32)(range->first + (__u32)beside));
-			const struct gate25_class *class = class_of(table, 4, source.lo);
-			__u64 want = 0;
-
-			for (int j = 0; j < 2; j++)
-				want |= (__u64)!list_image_find(lists[j].image, &source, &first,
-								&last)
-					<< j;
-			assert_int_equal(class->lists, want);
-			assert_int_equal(!!(class->flags[0] & GATE25_CLASS_BLOCK), want == 3);
-			blocked += want == 3;
+			check_real(scene, 4, (u128)image->ranges4[i].first + beside);
+			check_real(scene, 4, (u128)image->ranges4[i].last + beside);
 		}
 	}
-	assert_true(blocked > 100);
-	compiled_table_free(table);
-	list_image_free((struct list_image *)lists[0].image);
-	list_image_free((struct list_image *)lists[1].image);
+	for (size_t i = 0; i < image->count6; i++) {
+		for (int beside = -1; beside <= 1; beside++) {
+			check_real(scene, 6, address6_value(&image->ranges6[i].first) + beside);
+			check_real(scene, 6, address6_value(&image->ranges6[i].last) + beside);
+		}
+	}
+}
+
+/* Each list by itself is the reference here: where its ranges are is the parsers' to test. */
+static void test_real(void **state)
+{
+	(void)state;
+	memset(&met, 0, sizeof(met));
+	if (!reals_read(&scene)) {
+		print_message("skipped: no real lists in ../shared/feeds\n");
+		scene_release(&scene);
+		skip();
+	}
+	assert_int_equal(table_compile(&scene.input, &scene.table), 0);
+	memset(scene.judged, 0, scene.table->classes_count);
+	for (size_t i = 0; i < scene.input.count; i++)
+		check_real_edges(&scene, scene.lists[i].image);
+	for (unsigned int i = 0; i < 100000; i++)
+		check_real(&scene, 4, random64());
+	print_message("# real lists: %u addresses, %zu classes\n", met.addresses,
+		      scene.table->classes_count);
+	assert_true(met.allowed && met.blocked && met.observed);
+	assert_true(met.addresses > 300000);
+	scene_release(&scene);
 }
 
 int main(void)
