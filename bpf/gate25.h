@@ -14,7 +14,7 @@
 
 #include <linux/types.h>
 
-#define GATE25_LAYOUT 1
+#define GATE25_LAYOUT 2
 
 /* Bounds. Beyond them a new generation is refused and the old one stays in force. */
 #define GATE25_LISTS	  64	/* block and allow lists together */
@@ -328,7 +328,7 @@ struct gate25_table_layout {
 	__u32 v4_first;	 /* 65,536 u32 */
 	__u32 v4_blocks; /* 256 u32 a block */
 	__u32 v4_leaves; /* 256 u16 a leaf */
-	__u32 v4_hosts;	 /* single addresses */
+	__u32 v4_hosts;	 /* single addresses, in lanes */
 	__u32 v4_hosts_buckets;
 	__u32 v6_first; /* 65,536 u16 */
 	__u32 v6_groups;
@@ -338,7 +338,8 @@ struct gate25_table_layout {
 	__u32 v6_hosts_buckets;
 	__u32 seed;	      /* of the hash; the compiler may change it */
 	__u32 has_v4, has_v6; /* 0: nothing of that family is listed */
-	__u32 spare[9];
+	__u32 v4_lane_bits;   /* of a host: 16, 21 or 32 */
+	__u32 spare[8];
 };
 _Static_assert(sizeof(struct gate25_table_layout) == 96, "table layout");
 

@@ -31,20 +31,35 @@
 #define TABLE_LEAF_ENTRIES  256 /* __u16, 8 lines */
 
 /*
- * Buckets. `next` is the number of a further bucket of the same section, 0 for none; these lie
- * behind the `*_buckets` ones that the hash chooses from, and the last of a chain is shared with
- * other chains. A free slot of an IPv4 bucket repeats an entry of the table; a free slot of the
- * others has length 0, which is never asked for.
+ * IPv4 hosts. An address is permuted first (table_permute4, one to one), which scatters it. The
+ * upper bits of that choose a line; since all of a line's addresses then agree in them, a line holds
+ * only the lower bits of each: 16, 21 or 32 (`v4_lane_bits`), in lanes that are compared several at
+ * a time. The more lines there are, the fewer bits it takes.
+ *
+ * A line names up to four classes. What it has no room for is in a further line, of those behind
+ * the ones that are chosen from; there addresses have all 32 bits, since several lines share it.
+ * A free lane repeats another lane of its line. In a line without any, the class is TABLE_NONE.
  */
-#define TABLE_PROBES 4 /* a chain is never longer */
+#define TABLE_LANE_WORDS 6
+#define TABLE_LANE_SLOTS 24 /* lanes at the most: of 16 bits */
+#define TABLE_WIDE	 32 /* bits of a lane of a further line */
+#define TABLE_CLASSES4	 4
+#define TABLE_NONE	 0xffff /* no class has this number: there are 65,535 */
+#define TABLE_NEXT_SHIFT 48
 
-#define TABLE_HOSTS4 10
 struct table_hosts4 {
-	__u32 addresses[TABLE_HOSTS4];
-	__u16 classes[TABLE_HOSTS4];
-	__u32 next;
+	__u64 lanes[TABLE_LANE_WORDS];
+	__u16 classes[TABLE_CLASSES4];
+	__u64 which; /* 2 bits a lane: which of the classes; above: number of the further line */
 };
 _Static_assert(sizeof(struct table_hosts4) == TABLE_LINE_BYTES, "IPv4 hosts");
+
+/*
+ * Buckets of IPv6. `next` is the number of a further bucket of the same section, 0 for none; these
+ * lie behind the `*_buckets` ones that the hash chooses from, and the last of a chain is shared with
+ * other chains. A free slot has length 0, which is never asked for.
+ */
+#define TABLE_PROBES 4 /* a chain is never longer, of either family */
 
 #define TABLE_NETS6 5
 struct table_nets6 { /* prefixes of up to /64 */
@@ -125,9 +140,12 @@ static inline __u32 table_scale(__u32 hash, __u32 buckets)
 	return ((__u64)hash * buckets) >> 32;
 }
 
-static inline __u32 table_bucket4(__u32 address, __u32 seed, __u32 buckets)
+/* One to one on 32 bits; the upper ones depend on all. */
+static inline __u32 table_permute4(__u32 address, __u32 seed)
 {
-	return table_scale(table_mix(address, 0, seed), buckets);
+	address = (address ^ seed) * 0x9e3779b1U;
+	address ^= address >> 15;
+	return address * 0x85ebca77U;
 }
 
 static inline __u32 table_bucket6(__u64 hi, __u64 lo, __u32 length, __u32 seed, __u32 buckets)
@@ -156,33 +174,89 @@ static inline __u16 table_half(void *table, __u32 section, __u32 index)
  */
 #define TABLE_FOUND 0x10000U
 
-static TABLE_INLINE __u32 table_match4(const struct table_hosts4 *bucket, __u32 address)
+/* A 1 in the lowest bit of each lane. */
+static inline __u64 table_lanes(__u32 bits)
 {
-	__u64 answer = 0;
+	if (bits == 16)
+		return 0x0001000100010001ULL;
+	return bits == 21 ? 1ULL | 1ULL << 21 | 1ULL << 42 : 1ULL | 1ULL << 32;
+}
 
-#pragma GCC unroll 10
-	for (int i = 0; i < TABLE_HOSTS4; i++)
-		answer |= table_zero32(bucket->addresses[i] ^ address) *
-			  (TABLE_FOUND | bucket->classes[i]);
-	return answer;
+static inline __u32 table_lanes_in_word(__u32 bits)
+{
+	if (bits == 16)
+		return 4;
+	return bits == 21 ? 3 : 2;
+}
+
+/*
+ * The highest bit of each lane of `word` that equals that of `key`. Exact in the lowest such lane
+ * (above it a borrow may pass), and so in whether there is one.
+ */
+static inline __u64 table_equal(__u64 word, __u64 key, __u64 ones, __u32 bits)
+{
+	__u64 differs = word ^ key;
+
+	return (differs - ones) & ~differs & ones << (bits - 1);
+}
+
+/* The class of the lane that equals `key`; there is one. */
+static inline __u32 table_which4(const struct table_hosts4 *line, __u64 key, __u64 ones, __u32 bits)
+{
+	__u32 slot = 0;
+	__u64 found = 0;
+
+	if (!(line->which << (64 - TABLE_NEXT_SHIFT)))
+		return line->classes[0];
+	for (int i = 0; i < TABLE_LANE_WORDS; i++) {
+		found = table_equal(line->lanes[i], key, ones, bits);
+		if (found)
+			break;
+		slot += table_lanes_in_word(bits);
+	}
+	found &= -found;
+#pragma GCC unroll 3
+	for (int i = 0; i < 3; i++) {
+		found >>= bits;
+		slot += 1 - table_zero(found);
+	}
+	return line->classes[line->which >> (2 * slot) & 3];
+}
+
+/* found << 16 | class; not found: 0. */
+static TABLE_INLINE __u32 table_match4(const struct table_hosts4 *line, __u32 permuted, __u32 bits)
+{
+	__u64 ones = table_lanes(bits), any = 0;
+	__u64 key = (permuted & (~0U >> (32 - bits))) * ones;
+	__u32 class;
+
+#pragma GCC unroll 6
+	for (int i = 0; i < TABLE_LANE_WORDS; i++)
+		any |= table_equal(line->lanes[i], key, ones, bits);
+	if (!any)
+		return 0;
+	class = table_which4(line, key, ones, bits);
+	return class == TABLE_NONE ? 0 : TABLE_FOUND | class;
 }
 
 static inline __u32 table_find4(void *table, const volatile struct gate25_table_layout *layout,
 				__u32 address)
 {
-	__u32 section = layout->v4_hosts, answer = 0;
-	__u32 number = table_bucket4(address, layout->seed, layout->v4_hosts_buckets);
+	__u32 permuted = table_permute4(address, layout->seed), answer;
+	__u32 lines = layout->v4_hosts_buckets, further = layout->v4_hosts + lines - 1, next;
+	const struct table_hosts4 *line =
+		TABLE_LINE(table, layout->v4_hosts + table_scale(permuted, lines));
 
-#pragma GCC unroll 4
-	for (int i = 0; i < TABLE_PROBES; i++) {
-		const struct table_hosts4 *bucket = TABLE_LINE(table, section + number);
-
-		if (!bucket)
+	if (!line)
+		return 0;
+	answer = table_match4(line, permuted, layout->v4_lane_bits);
+	next = line->which >> TABLE_NEXT_SHIFT;
+	for (int i = 1; i < TABLE_PROBES && next && !answer; i++) {
+		line = TABLE_LINE(table, further + next);
+		if (!line)
 			return 0;
-		answer = table_match4(bucket, address);
-		number = bucket->next;
-		if (answer || !number)
-			break;
+		answer = table_match4(line, permuted, TABLE_WIDE);
+		next = line->which >> TABLE_NEXT_SHIFT;
 	}
 	return answer;
 }

@@ -794,7 +794,7 @@ static void test_bounds(void **state)
 static void test_collisions(void **state)
 {
 	enum { HOSTS = 60 };
-	struct bucket_section section = { .slots = TABLE_HOSTS4 };
+	struct hosts4 hosts = { .count = HOSTS };
 	struct ranges ranges = {};
 	struct list_image *image = NULL;
 	struct compile_list list = { .info = { .weight = 1, .services = 1 } };
@@ -804,16 +804,15 @@ static void test_collisions(void **state)
 
 	(void)state;
 	random_state = 27;
-	assert_int_equal(buckets_size(&section, HOSTS, 62), 0);
+	assert_int_equal(hosts4_size(&hosts, 100), 0);
 	while (found < HOSTS) {
 		__u32 address = random64();
 
-		if (table_bucket4(address, 1, section.buckets) != 3)
+		if (table_scale(table_permute4(address, 1), hosts.buckets) != 3)
 			continue;
 		addresses[found++] = address;
 		assert_int_equal(ranges_add4(&ranges, address, address), 0);
 	}
-	buckets_release(&section);
 	assert_int_equal(ranges_finish(&ranges, &image), 0);
 	list.image = image;
 	assert_int_equal(table_compile(&input, &table), 0);

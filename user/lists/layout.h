@@ -6,6 +6,7 @@
 #ifndef GATE25_LISTS_LAYOUT_H
 #define GATE25_LISTS_LAYOUT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "bpf/gate25.h"
@@ -88,22 +89,43 @@ static inline __u32 buckets_lines(const struct bucket_section *section)
 	return section->buckets + section->overflows;
 }
 
-/* ---- layout4.c */
+/* ---- hosts4.c */
 
 struct host4 {
-	__u32 address;
+	__u32 address; /* permuted, once hosts4_place() has seen it */
 	__u16 class;
 };
+
+/* The lines of IPv4 hosts, as struct table_hosts4 has them. */
+struct hosts4 {
+	struct host4 *hosts;
+	size_t count, room;
+	__u32 lane_bits;
+	__u32 buckets;		    /* lines that the permuted address chooses from */
+	struct table_hosts4 *lines; /* these, and the further ones */
+	size_t lines_count, lines_room;
+};
+
+/*
+ * How many lines, and how wide a lane; `load` is in percent of the usual one. -E2BIG.
+ */
+int hosts4_size(struct hosts4 *hosts, unsigned int load);
+/*
+ * Makes the lines. -EAGAIN: a chain of lines would be too long, or there would be too many further
+ * ones; try another seed. -ENOMEM.
+ */
+int hosts4_place(struct hosts4 *hosts, __u32 seed);
+void hosts4_release(struct hosts4 *hosts);
+
+/* ---- layout4.c */
 
 struct layout4 {
 	__u32 *first;  /* 65,536 words; NULL: nothing is listed */
 	__u32 *blocks; /* TABLE_BLOCK_ENTRIES words each */
 	__u16 *leaves; /* TABLE_LEAF_ENTRIES halves each */
-	struct host4 *hosts;
 	size_t blocks_count, blocks_room;
 	size_t leaves_count, leaves_room;
-	size_t hosts_count, hosts_room;
-	struct bucket_section buckets;
+	struct hosts4 hosts;
 };
 
 /*

@@ -17,9 +17,8 @@
 #define FIRST_ENTRIES 65536
 #define BLOCK_BYTES   (TABLE_BLOCK_ENTRIES * sizeof(__u32))
 #define LEAF_BYTES    (TABLE_LEAF_ENTRIES * sizeof(__u16))
-#define HOST_BYTES    11 /* of a bucket, at its usual load */
+#define HOST_BYTES    6 /* of a line of hosts, at its usual load; fewer where there are many */
 #define CLASSES	      65536
-#define USUAL_LOAD    62 /* percent: one bucket in twenty overflows */
 
 struct planning {
 	struct layout4 *plan;
@@ -99,7 +98,7 @@ static struct part part_below(const struct planning *planning, const struct part
 /* Adds what differs from `class` as hosts. */
 static int hosts_add(struct planning *planning, const struct part *part, __u16 class)
 {
-	struct layout4 *plan = planning->plan;
+	struct hosts4 *hosts = &planning->plan->hosts;
 	__u32 first, count;
 
 	for (size_t i = part->from; i <= part->to; i++) {
@@ -107,10 +106,10 @@ static int hosts_add(struct planning *planning, const struct part *part, __u16 c
 			continue;
 		count = overlap(planning, part, i, &first);
 		for (__u32 j = 0; j < count; j++) {
-			if (array_grow(&plan->hosts, &plan->hosts_room, plan->hosts_count,
-				       sizeof(*plan->hosts)))
+			if (array_grow(&hosts->hosts, &hosts->room, hosts->count,
+				       sizeof(*hosts->hosts)))
 				return -ENOMEM;
-			plan->hosts[plan->hosts_count++] = (struct host4){
+			hosts->hosts[hosts->count++] = (struct host4){
 				.address = first + j,
 				.class = planning->segments[i].class,
 			};
@@ -224,8 +223,6 @@ int layout4_plan(struct layout4 *plan, const struct segment4 *segments, size_t c
 	int error = -ENOMEM;
 
 	memset(plan, 0, sizeof(*plan));
-	plan->buckets.slots = TABLE_HOSTS4;
-	plan->buckets.next_at = offsetof(struct table_hosts4, next);
 	if (count == 1 && !segments[0].class)
 		return 0;
 	plan->first = calloc(FIRST_ENTRIES, sizeof(*plan->first));
@@ -239,7 +236,7 @@ int layout4_plan(struct layout4 *plan, const struct segment4 *segments, size_t c
 		error = first_entry(&planning, &part, &plan->first[i]);
 	}
 	if (!error)
-		error = buckets_size(&plan->buckets, plan->hosts_count, USUAL_LOAD * load / 100);
+		error = hosts4_size(&plan->hosts, load);
 out:
 	free(planning.covered);
 	return error;
@@ -247,10 +244,7 @@ out:
 
 int layout4_place(struct layout4 *plan, __u32 seed)
 {
-	for (size_t i = 0; i < plan->hosts_count; i++)
-		plan->buckets.places[i] =
-			table_bucket4(plan->hosts[i].address, seed, plan->buckets.buckets);
-	return buckets_assign(&plan->buckets);
+	return hosts4_place(&plan->hosts, seed);
 }
 
 __u32 layout4_reserve(const struct layout4 *plan, struct gate25_table_layout *layout, __u32 line)
@@ -265,29 +259,9 @@ __u32 layout4_reserve(const struct layout4 *plan, struct gate25_table_layout *la
 	layout->v4_leaves = line;
 	line += plan->leaves_count * LEAF_BYTES / TABLE_LINE_BYTES;
 	layout->v4_hosts = line;
-	layout->v4_hosts_buckets = plan->buckets.buckets;
-	return line + buckets_lines(&plan->buckets);
-}
-
-static void hosts_fill(const struct layout4 *plan, struct table_hosts4 *buckets)
-{
-	__u32 place;
-
-	if (!plan->hosts_count)
-		return;
-	for (__u32 i = 0; i < buckets_lines(&plan->buckets); i++) {
-		for (int j = 0; j < TABLE_HOSTS4; j++) { /* free slots repeat an entry */
-			buckets[i].addresses[j] = plan->hosts[0].address;
-			buckets[i].classes[j] = plan->hosts[0].class;
-		}
-	}
-	for (size_t i = 0; i < plan->hosts_count; i++) {
-		place = plan->buckets.places[i];
-		buckets[place / TABLE_HOSTS4].addresses[place % TABLE_HOSTS4] =
-			plan->hosts[i].address;
-		buckets[place / TABLE_HOSTS4].classes[place % TABLE_HOSTS4] = plan->hosts[i].class;
-	}
-	buckets_link(&plan->buckets, buckets);
+	layout->v4_hosts_buckets = plan->hosts.buckets;
+	layout->v4_lane_bits = plan->hosts.lane_bits;
+	return line + plan->hosts.lines_count;
 }
 
 void layout4_fill(const struct layout4 *plan, const struct gate25_table_layout *layout, void *lines)
@@ -304,7 +278,9 @@ void layout4_fill(const struct layout4 *plan, const struct gate25_table_layout *
 	if (plan->leaves_count)
 		memcpy(bytes + (size_t)layout->v4_leaves * TABLE_LINE_BYTES, plan->leaves,
 		       plan->leaves_count * LEAF_BYTES);
-	hosts_fill(plan, (void *)(bytes + (size_t)layout->v4_hosts * TABLE_LINE_BYTES));
+	if (plan->hosts.lines_count)
+		memcpy(bytes + (size_t)layout->v4_hosts * TABLE_LINE_BYTES, plan->hosts.lines,
+		       plan->hosts.lines_count * TABLE_LINE_BYTES);
 }
 
 void layout4_release(struct layout4 *plan)
@@ -312,7 +288,6 @@ void layout4_release(struct layout4 *plan)
 	free(plan->first);
 	free(plan->blocks);
 	free(plan->leaves);
-	free(plan->hosts);
-	buckets_release(&plan->buckets);
+	hosts4_release(&plan->hosts);
 	memset(plan, 0, sizeof(*plan));
 }
