@@ -90,31 +90,29 @@ static __always_inline int fail(__u32 row)
 static __always_inline __u32 first_syn(const struct visit *visit)
 {
 	const struct packet *packet = &visit->packet;
-	__u32 zero = 0, line, mark, seen = 0;
+	__u32 zero = 0, line, fingerprint, first, *mark;
 	struct gate25_secret *key = bpf_map_lookup_elem(&secret, &zero);
 	struct gate25_repeat_line *marks;
 	__u64 hash;
 
 	if (!key)
 		return 1;
-	hash = (packet->source.hi ^ key->hash) * 0x9e3779b97f4a7c15ULL;
-	hash = (hash ^ hash >> 32 ^ packet->source.lo) * 0xd6e8feb86659fd93ULL;
-	hash = (hash ^ hash >> 32 ^ packet->destination.hi) * 0x9e3779b97f4a7c15ULL;
-	hash = (hash ^ hash >> 32 ^ packet->destination.lo) * 0x9e3779b97f4a7c15ULL;
-	hash ^= (__u64)packet->sequence << 32 | (__u32)packet->source_port << 16 |
+	hash = packet->source.lo + packet->source.hi * 0x9e3779b97f4a7c15ULL +
+	       packet->destination.lo * 0xd6e8feb86659fd93ULL +
+	       packet->destination.hi * 0xbf58476d1ce4e5b9ULL;
+	hash = (hash ^ key->hash) * 0x9e3779b97f4a7c15ULL;
+	hash ^= hash >> 32 ^ (__u64)packet->sequence << 32 ^ (__u32)packet->source_port << 16 ^
 		packet->destination_port;
-	hash = (hash ^ hash >> 32) * 0xd6e8feb86659fd93ULL;
-	line = (hash >> 48) % GATE25_REPEAT_LINES;
-	mark = hash | !(__u32)hash;
+	hash *= 0xd6e8feb86659fd93ULL;
+	line = (hash >> 52) & (GATE25_REPEAT_LINES - 1);
 	marks = bpf_map_lookup_elem(&repeats, &line);
 	if (!marks)
 		return 1;
-#pragma GCC unroll 16
-	for (int i = 0; i < 16; i++)
-		seen |= table_zero32(marks->fingerprints[i] ^ mark);
-	if (!seen)
-		marks->fingerprints[(hash >> 60) & 15] = mark;
-	return !seen;
+	mark = &marks->fingerprints[(hash >> 48) & 15];
+	fingerprint = hash >> 16 | 1; /* never that of an empty one */
+	first = *mark != fingerprint;
+	*mark = fingerprint;
+	return first;
 }
 
 /* ------------------------------------------------------------------ tell */
@@ -590,15 +588,23 @@ static __always_inline __u32 services_at(__u32 port)
 	return port_services[port & 0xffff];
 }
 
-/* The slot of the service that guards port and address, or GATE25_NO_SERVICE. Own beats any. */
-__noinline int service_find(const struct gate25_source *destination, __u32 port)
+/* Of the services at a port, those that guard the address. Own beats any. */
+__noinline int services_choose(const struct gate25_source *destination, __u32 mask)
 {
-	__u32 mask = services_at(port), own;
+	__u32 own = destination ? mask & own_services(destination) : 0;
 
-	if (!destination)
-		return GATE25_NO_SERVICE;
-	own = mask & own_services(destination);
-	mask = own ? own : mask & settings.any_address;
+	return own ? own : mask & settings.any_address;
+}
+
+/* The slot of the service that guards port and address, or GATE25_NO_SERVICE. */
+static __always_inline __u32 service_find(const struct packet *packet)
+{
+	__u32 mask = services_at(packet->destination_port);
+
+	if (!mask)
+		return GATE25_NO_SERVICE; /* most of a machine's TCP */
+	mask = settings.addresses_count ? services_choose(&packet->destination, mask) :
+					  mask & settings.any_address;
 	return mask ? lowest_slot(mask) : GATE25_NO_SERVICE;
 }
 
@@ -616,10 +622,7 @@ int ingress(struct xdp_md *ctx)
 		return XDP_PASS;
 	visit.service = GATE25_NO_SERVICE;
 	if (kind == PACKET_TCP) {
-		if (!services_at(visit.packet.destination_port))
-			return XDP_PASS; /* most of a machine's TCP */
-		visit.service =
-			service_find(&visit.packet.destination, visit.packet.destination_port);
+		visit.service = service_find(&visit.packet);
 		if (visit.service >= GATE25_NO_SERVICE)
 			return XDP_PASS;
 		kind = packet_flags(&cursor, bpf_xdp_get_buff_len(ctx), &visit.packet);

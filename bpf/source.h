@@ -115,11 +115,12 @@ static inline __u64 source_differs(__u64 bits)
 static inline void source_normalise(struct gate25_source *source,
 				    const volatile struct gate25_settings *settings)
 {
-	__u64 upper = source->lo & ~0xffffffffULL;
-	__u64 plain = source_differs(source->hi | (upper ^ 0xffffULL << 32)); /* ::ffff:0:0/96 */
+	__u64 upper, plain;
 
 	if (source->family != 6)
 		return;
+	upper = source->lo & ~0xffffffffULL;
+	plain = source_differs(source->hi | (upper ^ 0xffffULL << 32)); /* ::ffff:0:0/96 */
 	for (__u32 i = 0; i < GATE25_TRANSLATED; i++) {
 		if (i >= settings->translated_count)
 			break;
