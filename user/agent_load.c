@@ -18,9 +18,11 @@
 #include "user/record.h"
 #include "user/state.h"
 
-#define AGAIN_S	      60   /* after a start that failed, with an earlier generation in force */
-#define REFRESH_MAX_S 3600 /* the clock may be set: look at least so often */
-#define US_PER_S      1000000ULL
+#define AGAIN_S	       60   /* after a start that failed, with an earlier generation in force */
+#define REFRESH_MAX_S  3600 /* the clock may be set: look at least so often */
+#define US_PER_S       1000000ULL
+#define LARGE_BYTES    (128 * 1024)
+#define HARVEST_WAIT_S 1
 
 static void config_release(void *config)
 {
@@ -153,6 +155,20 @@ static int load_lock(struct agent *agent)
 	return error;
 }
 
+/*
+ * What the load before replaced is still there when this one follows at once: it goes first, so that
+ * memory has to hold two generations and never three. Who has the lock harvests himself, or soon will.
+ */
+static void before_harvest(struct agent *agent)
+{
+	int lock = guard_lock(load_config(agent)->run_dir, HARVEST_WAIT_S);
+
+	if (lock < 0)
+		return;
+	guard_harvest(load_guard(agent));
+	close(lock);
+}
+
 static void load_run(struct agent *agent)
 {
 	struct load *load = &agent->load;
@@ -165,6 +181,8 @@ static void load_run(struct agent *agent)
 	load->error = state_read(config->state_dir, &load->state);
 	if (!load->error)
 		load->error = guard_follow(agent);
+	if (!load->error)
+		before_harvest(agent);
 	if (!load->error)
 		load->error = apply_prepare(config, load->state, load_guard(agent), load_how(agent),
 					    &load->feeds, &agent->stopping, &load->report,
@@ -225,7 +243,6 @@ static void load_enforce(struct agent *agent)
 	links_tried(agent);
 	views_refresh(agent);
 	upkeep_want(agent, load->overlay_max != agent->guard->overlay_max);
-	malloc_trim(0);
 }
 
 static void load_clean(struct load *load)
@@ -371,6 +388,11 @@ int load_init(struct agent *agent)
 	struct load *load = &agent->load;
 	int error = job_init(&load->job, agent, load_run, load_done);
 
+	/*
+	 * The arrays of a load come and go: each is a mapping of its own, which the system has back as
+	 * soon as it is freed. By itself malloc() would keep ever larger ones for the next time.
+	 */
+	mallopt(M_MMAP_THRESHOLD, LARGE_BYTES);
 	load->lock = -1;
 	if (!error)
 		error = sd_event_add_time_relative(agent->event, &load->timer, CLOCK_BOOTTIME,

@@ -26,7 +26,7 @@ static void view_follow(struct agent *agent, unsigned int slot, __u32 prog_id)
 	if (view->prog_id == prog_id)
 		return;
 	view_drop(view);
-	if (prog_id && view_open(agent->guard, prog_id, view))
+	if (prog_id && view_open_names(agent->guard, prog_id, view))
 		memset(view, 0, sizeof(*view));
 }
 

@@ -102,7 +102,7 @@ static int generation_make(const struct config *config, const struct state *stat
 	if (lists)
 		error = lists_describe(config, state, prepared, feeds, report, lists);
 	if (!error) {
-		error = table_compile(&input, &table);
+		error = table_plan(&input, &table);
 		if (error)
 			apply_say(report->errors, "the lists cannot be compiled: %s%s",
 				  strerror(-error),

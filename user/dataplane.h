@@ -140,6 +140,8 @@ struct view {
 };
 /* -ENOENT: no such instance (e.g. it was swapped out meanwhile: ask for the attachments again). */
 int view_open(const struct guard *guard, __u32 prog_id, struct view *out);
+/* The same without the table, which may be large: `table` is NULL. */
+int view_open_names(const struct guard *guard, __u32 prog_id, struct view *out);
 void view_close(struct view *view);
 
 /*

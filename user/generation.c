@@ -185,10 +185,23 @@ static void info_fill(struct generation *generation, const struct guard *guard,
 
 /* ---------------------------------------------------------------- maps */
 
+/* The lines are written where the kernel reads them: there is no other copy of a large table. */
+static int table_fill(const struct compiled_table *table, int *fd)
+{
+	struct mapping mapping = { 0 };
+	int error = map_create(&shape_table, table->layout.lines, fd);
+
+	if (!error)
+		error = map_map(*fd, PROT_READ | PROT_WRITE, &mapping);
+	if (!error)
+		table_write(table, mapping.memory);
+	mapping_release(&mapping);
+	return error;
+}
+
 static int maps_fill(struct generation *generation, const struct compiled_table *table)
 {
-	int error = map_create_filled(&shape_table, table->layout.lines, table->lines,
-				      table->layout.lines, &generation->table_fd);
+	int error = table_fill(table, &generation->table_fd);
 
 	if (!error)
 		error = map_create_filled(&shape_classes, table->classes_count, table->classes,

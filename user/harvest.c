@@ -75,17 +75,17 @@ int instance_map(const char *pin_dir, __u32 prog_id, const struct map_shape *sha
 
 /* ---------------------------------------------------------------- views */
 
-int view_open(const struct guard *guard, __u32 prog_id, struct view *out)
+static int view_map(const struct guard *guard, __u32 prog_id, int count, struct view *out)
 {
 	static const struct map_shape *const shapes[] = { &shape_generation, &shape_classes,
 							  &shape_class_hits, &shape_table };
 	struct mapping parts[4] = { 0 };
 	int error = 0;
 
-	for (int i = 0; !error && i < 4; i++)
+	for (int i = 0; !error && i < count; i++)
 		error = instance_map(guard->pin_dir, prog_id, shapes[i], PROT_READ, &parts[i]);
 	if (error) {
-		for (int i = 0; i < 4; i++)
+		for (int i = 0; i < count; i++)
 			mapping_release(&parts[i]);
 		return error;
 	}
@@ -101,6 +101,16 @@ int view_open(const struct guard *guard, __u32 prog_id, struct view *out)
 		.prog_id = prog_id,
 	};
 	return 0;
+}
+
+int view_open(const struct guard *guard, __u32 prog_id, struct view *out)
+{
+	return view_map(guard, prog_id, 4, out);
+}
+
+int view_open_names(const struct guard *guard, __u32 prog_id, struct view *out)
+{
+	return view_map(guard, prog_id, 3, out);
 }
 
 static void view_part_close(const void *memory, size_t bytes)

@@ -17,6 +17,11 @@
 
 #define SEEDS 16 /* tried before the buckets are given more room */
 
+struct table_plan {
+	struct layout4 layout4;
+	struct layout6 layout6;
+};
+
 __u16 table_class(const void *lines, const struct gate25_table_layout *layout,
 		  const struct gate25_source *source)
 {
@@ -25,10 +30,20 @@ __u16 table_class(const void *lines, const struct gate25_table_layout *layout,
 	return table_lookup(&table, layout, source);
 }
 
+static void plan_free(struct table_plan *plan)
+{
+	if (!plan)
+		return;
+	layout4_release(&plan->layout4);
+	layout6_release(&plan->layout6);
+	free(plan);
+}
+
 void compiled_table_free(struct compiled_table *table)
 {
 	if (!table)
 		return;
+	plan_free(table->plan);
 	free(table->lines);
 	free(table->classes);
 	free(table);
@@ -48,68 +63,47 @@ static __u8 allow_services(const struct compile_input *input)
 }
 
 /* Plans both families at a load of buckets, and finds a seed that places all entries. */
-static int layout_try(const struct segments *segments, unsigned int load, struct layout4 *plan4,
-		      struct layout6 *plan6, __u32 *seed)
+static int layout_try(const struct segments *segments, unsigned int load, struct table_plan *plan,
+		      __u32 *seed)
 {
-	int error = layout4_plan(plan4, segments->segments4, segments->count4, load);
+	int error = layout4_plan(&plan->layout4, segments->segments4, segments->count4, load);
 
 	if (!error)
-		error = layout6_plan(plan6, segments->segments6, segments->count6, load);
+		error = layout6_plan(&plan->layout6, segments->segments6, segments->count6, load);
 	if (error)
 		return error;
 	for (*seed = 1; *seed <= SEEDS; ++*seed) {
-		error = layout4_place(plan4, *seed);
+		error = layout4_place(&plan->layout4, *seed);
 		if (!error)
-			error = layout6_place(plan6, *seed);
+			error = layout6_place(&plan->layout6, *seed);
 		if (error != -EAGAIN)
 			break;
 	}
 	return error;
 }
 
-static int lines_allocate(__u32 count, void **lines)
-{
-	size_t page = sysconf(_SC_PAGESIZE);
-	size_t bytes = ((size_t)count * TABLE_LINE_BYTES + page - 1) & ~(page - 1);
-
-	*lines = aligned_alloc(page, bytes);
-	if (!*lines)
-		return -ENOMEM;
-	memset(*lines, 0, bytes);
-	return 0;
-}
-
 static int layout_make(const struct segments *segments, struct compiled_table *table)
 {
-	struct layout4 plan4 = {};
-	struct layout6 plan6 = {};
+	struct table_plan *plan = table->plan;
 	__u32 lines;
 	int error = -EAGAIN;
 
 	for (unsigned int load = 100; load >= 25 && error == -EAGAIN; load /= 2) {
-		layout4_release(&plan4);
-		layout6_release(&plan6);
-		error = layout_try(segments, load, &plan4, &plan6, &table->layout.seed);
+		layout4_release(&plan->layout4);
+		layout6_release(&plan->layout6);
+		error = layout_try(segments, load, plan, &table->layout.seed);
 	}
 	if (error == -EAGAIN) /* at an eighth of the slots: not by chance */
 		error = -E2BIG;
 	if (error)
-		goto out;
-	lines = layout4_reserve(&plan4, &table->layout, 0);
-	lines = layout6_reserve(&plan6, &table->layout, lines);
+		return error;
+	lines = layout4_reserve(&plan->layout4, &table->layout, 0);
+	lines = layout6_reserve(&plan->layout6, &table->layout, lines);
 	table->layout.lines = lines ? lines : 1; /* a map has at least one element */
-	error = lines_allocate(table->layout.lines, &table->lines);
-	if (error)
-		goto out;
-	layout4_fill(&plan4, &table->layout, table->lines);
-	layout6_fill(&plan6, &table->layout, table->lines);
-out:
-	layout4_release(&plan4);
-	layout6_release(&plan6);
-	return error;
+	return 0;
 }
 
-int table_compile(const struct compile_input *input, struct compiled_table **out)
+int table_plan(const struct compile_input *input, struct compiled_table **out)
 {
 	struct compiled_table *table = NULL;
 	struct segments segments = {};
@@ -125,7 +119,9 @@ int table_compile(const struct compile_input *input, struct compiled_table **out
 		goto out;
 	error = -ENOMEM;
 	table = calloc(1, sizeof(*table));
-	if (!table)
+	if (table)
+		table->plan = calloc(1, sizeof(*table->plan));
+	if (!table || !table->plan)
 		goto out;
 	error = layout_make(&segments, table);
 	if (error)
@@ -141,4 +137,46 @@ out:
 	segments_release(&segments);
 	classes_release(&classes);
 	return error;
+}
+
+void table_write(const struct compiled_table *table, void *lines)
+{
+	if (table->lines) {
+		memcpy(lines, table->lines, (size_t)table->layout.lines * TABLE_LINE_BYTES);
+		return;
+	}
+	layout4_fill(&table->plan->layout4, &table->layout, lines);
+	layout6_fill(&table->plan->layout6, &table->layout, lines);
+}
+
+static int lines_allocate(__u32 count, void **lines)
+{
+	size_t page = sysconf(_SC_PAGESIZE);
+	size_t bytes = ((size_t)count * TABLE_LINE_BYTES + page - 1) & ~(page - 1);
+
+	*lines = aligned_alloc(page, bytes);
+	if (!*lines)
+		return -ENOMEM;
+	memset(*lines, 0, bytes);
+	return 0;
+}
+
+int table_compile(const struct compile_input *input, struct compiled_table **out)
+{
+	struct compiled_table *table = NULL;
+	void *lines = NULL;
+	int error = table_plan(input, &table);
+
+	if (!error)
+		error = lines_allocate(table->layout.lines, &lines);
+	if (error) {
+		compiled_table_free(table);
+		return error;
+	}
+	table_write(table, lines);
+	table->lines = lines;
+	plan_free(table->plan);
+	table->plan = NULL;
+	*out = table;
+	return 0;
 }

@@ -27,10 +27,11 @@ struct compile_input {
 	int threshold;
 };
 
-/* What is put in force. `lines` is layout.lines * 64 bytes, page aligned. */
+/* What is put in force. `lines` is layout.lines * 64 bytes, page aligned; NULL while only planned. */
 struct compiled_table {
 	struct gate25_table_layout layout;
 	void *lines;
+	struct table_plan *plan;      /* what the lines are written from; NULL once they are */
 	struct gate25_class *classes; /* [0] is "on no list" */
 	size_t classes_count;
 	__u8 allow_services; /* bit per service slot: an allow list holds that is not empty */
@@ -48,6 +49,13 @@ struct compiled_table {
  * changes an enforced sum or action.
  */
 int table_compile(const struct compile_input *input, struct compiled_table **out);
+
+/*
+ * The same without the lines, for who has a place for them (a map in memory): table_write() puts
+ * them there, layout.lines * 64 bytes that are zero before.
+ */
+int table_plan(const struct compile_input *input, struct compiled_table **out);
+void table_write(const struct compiled_table *table, void *lines);
 
 /*
  * What the kernel finds: the class of a source in the lines of a table, compiled or mapped back
