@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * 50 swaps between two tables while at least a million frames arrive at the native XDP program: every frame
- * is judged, by one table or the other, and every hit is counted once.
+ * 50 swaps between two tables of a million hosts while at least a million frames arrive at the native XDP program:
+ * every frame is judged, by one table or the other, and every hit is counted once.
  *
- * Sources are in both tables, in A only, in B only, or in none. A list that only observes covers all but the
- * last. What passed is noted per frame, so a verdict that was wrong for a single frame is seen.
+ * Sources are in both tables, in A only, in B only, in none, or of the million. A list that only observes covers the
+ * first three. What passed is noted per frame, so a verdict that was wrong for a single frame is seen.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,6 +16,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +25,7 @@
 
 #include "tests/common/stage.h"
 #include "tests/common/traffic.h"
+#include "user/lists/ranges.h"
 #include "user/log.h"
 
 #define SWAPS	      50
@@ -33,10 +35,11 @@
 #define BETWEEN_MOST  150000
 #define SECONDS_MOST  60
 
-enum group { BOTH, ONLY_A, ONLY_B, NONE, GROUPS };
-static const char *const group_names[GROUPS] = { "in both", "only in A", "only in B", "in none" };
+enum group { BOTH, ONLY_A, ONLY_B, NONE, HOSTS, GROUPS };
+static const char *const group_names[GROUPS] = { "in both", "only in A", "only in B", "in none",
+						 "of hosts" };
 
-enum { ID_COMMON = 1, ID_A, ID_B, ID_WATCH };
+enum { ID_COMMON = 1, ID_A, ID_B, ID_WATCH, ID_HOSTS };
 
 static const char *const entries_common[] = { "198.51.100.0/26", "2001:db8:b::/48", NULL };
 static const char *const entries_a[] = { "198.51.100.64/26", "2001:db8:a::1", "2001:db8:a::2",
@@ -47,11 +50,11 @@ static const char *const entries_watch[] = { "198.51.100.0/25", "198.51.100.128/
 					     "2001:db8:a::/48", "2001:db8:b::/48",
 					     "2001:db8:c::/48", NULL };
 
-/* In turn, two of each group and family. */
+/* In turn, two of each group and family; and then, in turn, one of the million and one of no list. */
 static const struct {
 	const char *address;
 	enum group group;
-} senders[] = {
+} named_senders[] = {
 	{ "198.51.100.1", BOTH },	{ "198.51.100.65", ONLY_A },
 	{ "198.51.100.128", ONLY_B },	{ "198.51.100.193", NONE },
 	{ "2001:db8:b::1", BOTH },	{ "2001:db8:a::1", ONLY_A },
@@ -61,9 +64,15 @@ static const struct {
 	{ "2001:db8:b:ffff::1", BOTH }, { "2001:db8:a::2", ONLY_A },
 	{ "2001:db8:c::ffff", ONLY_B }, { "2001:db8:ffff::1", NONE },
 };
-#define SENDERS (sizeof(senders) / sizeof(senders[0]))
+#define NAMED	(sizeof(named_senders) / sizeof(named_senders[0]))
+#define SENDERS 2048 /* each several times between two swaps */
+#define MILLION 1000000
+
+/* The hosts are put in later. */
+static const char *const entries_none[] = { NULL };
 
 static const struct stage_list lists_a[] = {
+	{ "hosts", ID_HOSTS, false, false, entries_none },
 	{ "common", ID_COMMON, false, false, entries_common },
 	{ "only-a", ID_A, false, false, entries_a },
 	{ "watch", ID_WATCH, false, true, entries_watch },
@@ -73,7 +82,9 @@ static const struct stage_list lists_b[] = {
 	{ "watch", ID_WATCH, false, true, entries_watch },
 	{ "only-b", ID_B, false, false, entries_b },
 	{ "common", ID_COMMON, false, false, entries_common },
+	{ "hosts", ID_HOSTS, false, false, entries_none },
 };
+#define LISTS 4
 
 struct swapper {
 	struct stage *stage;
@@ -85,6 +96,13 @@ struct swapper {
 	__u64 longest_ns;
 	int error;
 };
+
+static enum group sender_group(size_t sender)
+{
+	if (sender < NAMED)
+		return named_senders[sender].group;
+	return sender % 2 ? NONE : HOSTS;
+}
 
 static __u64 frames_judged(const struct guard *guard)
 {
@@ -170,6 +188,19 @@ static void totals_grow(const struct guard *guard, __u64 last[GATE25_LIST_IDS])
 	}
 }
 
+/*
+ * A frame waits in the ring until the CPU that it was sent on comes to it. From another CPU the sender would go on
+ * meanwhile, and on a busy machine fill the ring.
+ */
+static void cpu_stay(void)
+{
+	cpu_set_t cpus;
+
+	CPU_ZERO(&cpus);
+	CPU_SET(sched_getcpu(), &cpus);
+	assert_int_equal(pthread_setaffinity_np(pthread_self(), sizeof(cpus), &cpus), 0);
+}
+
 static unsigned int traffic_run(struct swapper *swapper)
 {
 	static __u64 last[GATE25_LIST_IDS];
@@ -178,6 +209,7 @@ static unsigned int traffic_run(struct swapper *swapper)
 	int tail = 20;
 
 	assert_int_equal(pthread_create(&thread, NULL, swap_all, swapper), 0);
+	cpu_stay();
 	while (tail) {
 		__u64 since = traffic_sent(swapper->traffic) -
 			      __atomic_load_n(&swapper->last, __ATOMIC_RELAXED);
@@ -210,7 +242,7 @@ static void results_count(const struct traffic *traffic, struct group_result res
 	__u64 sent = traffic_sent(traffic);
 
 	for (size_t s = 0; s < SENDERS; s++) {
-		struct group_result *result = &results[senders[s].group];
+		struct group_result *result = &results[sender_group(s)];
 		unsigned int changes = 0;
 
 		result->inside = 0;
@@ -241,17 +273,20 @@ static void results_check(const struct swapper *swapper, const struct group_resu
 	for (int group = 0; group < GROUPS; group++)
 		dropped[group] = results[group].frames - results[group].passed;
 	assert_int_equal(results[BOTH].passed, 0);
+	assert_int_equal(results[HOSTS].passed, 0);
 	assert_int_equal(dropped[NONE], 0);
 	for (int group = ONLY_A; group <= ONLY_B; group++) {
 		assert_int_equal(results[group].changes_least, SWAPS);
 		assert_int_equal(results[group].changes_most, SWAPS);
 	}
 	assert_int_equal(hits[ID_COMMON], results[BOTH].frames);
+	assert_int_equal(hits[ID_HOSTS], results[HOSTS].frames);
 	assert_int_equal(hits[ID_A], dropped[ONLY_A]);
 	assert_int_equal(hits[ID_B], dropped[ONLY_B]);
-	assert_int_equal(hits[ID_WATCH], traffic_sent(swapper->traffic) - results[NONE].frames);
+	assert_int_equal(hits[ID_WATCH],
+			 results[BOTH].frames + results[ONLY_A].frames + results[ONLY_B].frames);
 	assert_int_equal(guard_counter(guard, 0, 0, GATE25_REASON_LIST).packets,
-			 dropped[BOTH] + dropped[ONLY_A] + dropped[ONLY_B]);
+			 dropped[BOTH] + dropped[ONLY_A] + dropped[ONLY_B] + dropped[HOSTS]);
 	assert_int_equal(guard_counter(guard, 0, 0, GATE25_REASON_WOULD_LIST).packets,
 			 results[ONLY_A].passed + results[ONLY_B].passed);
 	assert_int_equal(guard_counter(guard, 0, 0, GATE25_REASON_OK).packets,
@@ -271,20 +306,102 @@ static void results_print(const struct swapper *swapper, const struct group_resu
 		       results[group].changes_most);
 	printf("# %u of %d swaps fell inside a burst of %d frames, the others between two\n",
 	       results[ONLY_A].inside, SWAPS, TRAFFIC_BURST);
-	printf("# list hits: common %llu, only-a %llu, only-b %llu, watch (observed) %llu\n",
-	       hits[ID_COMMON], hits[ID_A], hits[ID_B], hits[ID_WATCH]);
+	printf("# list hits: hosts %llu, common %llu, only-a %llu, only-b %llu, watch (observed) "
+	       "%llu\n",
+	       hits[ID_HOSTS], hits[ID_COMMON], hits[ID_A], hits[ID_B], hits[ID_WATCH]);
 }
 
-static void sources_fill(struct frame_source sources[SENDERS])
-{
-	for (size_t i = 0; i < SENDERS; i++) {
-		bool is6 = strchr(senders[i].address, ':');
+/* ---------------------------------------------------------------- a million hosts */
 
-		memset(&sources[i], 0, sizeof(sources[i]));
+static __u64 random_state = 31;
+
+static __u32 random_host(void) /* xorshift64*: the same on every machine */
+{
+	random_state ^= random_state >> 12;
+	random_state ^= random_state << 25;
+	random_state ^= random_state >> 27;
+	return (random_state * 0x2545f4914f6cdd1dULL) >> 32;
+}
+
+/* Not in the networks of the named senders. */
+static bool host_is_free(__u32 address)
+{
+	return address >> 8 != 0xc63364 && address >> 8 != 0xcb0071;
+}
+
+static struct list_image *hosts_make(void)
+{
+	struct ranges ranges = { 0 };
+	struct list_image *image = NULL;
+
+	random_state = 31;
+	for (unsigned int i = 0; i < MILLION;) {
+		__u32 address = random_host();
+
+		if (!host_is_free(address))
+			continue;
+		assert_int_equal(ranges_add4(&ranges, address, address), 0);
+		i++;
+	}
+	assert_int_equal(ranges_finish(&ranges, &image), 0);
+	return image;
+}
+
+/* A table of the lists, with the million in the list that is for them. */
+static void table_make(const struct stage_list *lists, struct stage_table *out)
+{
+	struct compile_input input = { .lists = out->lists, .count = LISTS, .threshold = 1 };
+
+	assert_int_equal(stage_table_make(lists, LISTS, out), 0);
+	compiled_table_free(out->compiled);
+	out->compiled = NULL;
+	for (size_t i = 0; i < LISTS; i++) {
+		if (out->lists[i].info.id != ID_HOSTS)
+			continue;
+		list_image_free((struct list_image *)out->lists[i].image);
+		out->lists[i].image = hosts_make();
+		out->lists[i].info.entries4 = out->lists[i].image->count4;
+	}
+	assert_int_equal(table_compile(&input, &out->compiled), 0);
+}
+
+static const struct list_image *hosts_of(const struct stage_table *table)
+{
+	for (size_t i = 0; i < table->count; i++)
+		if (table->lists[i].info.id == ID_HOSTS)
+			return table->lists[i].image;
+	fail();
+	return NULL;
+}
+
+static __u32 good_host(const struct list_image *hosts)
+{
+	struct gate25_source source = { .family = 4 }, first, last;
+
+	do {
+		source.lo = random_host();
+	} while (!host_is_free(source.lo) || !list_image_find(hosts, &source, &first, &last));
+	return source.lo;
+}
+
+static void sources_fill(const struct list_image *hosts, struct frame_source sources[SENDERS])
+{
+	memset(sources, 0, SENDERS * sizeof(sources[0]));
+	for (size_t i = 0; i < NAMED; i++) {
+		bool is6 = strchr(named_senders[i].address, ':');
+
 		sources[i].family = is6 ? 6 : 4;
-		assert_int_equal(inet_pton(is6 ? AF_INET6 : AF_INET, senders[i].address,
+		assert_int_equal(inet_pton(is6 ? AF_INET6 : AF_INET, named_senders[i].address,
 					   sources[i].address_be),
 				 1);
+	}
+	for (size_t i = NAMED; i < SENDERS; i++) {
+		__u32 host = sender_group(i) == HOSTS ?
+				     hosts->ranges4[hosts->count4 / SENDERS * i].first :
+				     good_host(hosts);
+
+		sources[i].family = 4;
+		sources[i].address_be[0] = htonl(host);
 	}
 }
 
@@ -293,13 +410,13 @@ static void test_swaps_under_traffic(void **state)
 	static __u64 hits[GATE25_LIST_IDS];
 	struct swapper swapper = { .stage = *state };
 	struct group_result results[GROUPS] = { 0 };
-	struct frame_source sources[SENDERS];
+	static struct frame_source sources[SENDERS];
 	__u64 began_ns = monotonic_ns();
 	unsigned int readings;
 
-	sources_fill(sources);
-	assert_int_equal(stage_table_make(lists_a, 3, &swapper.tables[0]), 0);
-	assert_int_equal(stage_table_make(lists_b, 3, &swapper.tables[1]), 0);
+	table_make(lists_a, &swapper.tables[0]);
+	table_make(lists_b, &swapper.tables[1]);
+	sources_fill(hosts_of(&swapper.tables[0]), sources);
 	assert_int_equal(guard_create(&swapper.stage->config, &swapper.guard), 0);
 	assert_int_equal(
 		stage_swap(swapper.stage, swapper.guard, &swapper.tables[0], "mx0", ATTACH_NATIVE),
@@ -319,7 +436,7 @@ static void test_swaps_under_traffic(void **state)
 	traffic_close(swapper.traffic);
 	assert_int_equal(guard_detach(swapper.guard, "mx0"), 0);
 	/* What the last instance had counted is in the totals now. */
-	for (int id = ID_COMMON; id <= ID_WATCH; id++)
+	for (int id = ID_COMMON; id <= ID_HOSTS; id++)
 		assert_int_equal(swapper.guard->totals[id].hits, hits[id]);
 	assert_int_equal(guard_remove(swapper.guard), 0);
 	guard_close(swapper.guard);
