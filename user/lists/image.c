@@ -52,9 +52,11 @@ static __u64 digest_lanes(__u64 digest, const unsigned char **at, size_t *length
 
 	for (; *length >= sizeof(words); *length -= sizeof(words), *at += sizeof(words)) {
 		memcpy(words, *at, sizeof(words));
+#pragma GCC unroll 4
 		for (int i = 0; i < LANES; i++)
 			lanes[i] = digest_step(lanes[i], words[i]);
 	}
+#pragma GCC unroll 4
 	for (int i = 0; i < LANES; i++)
 		digest = digest_step(digest, lanes[i]);
 	return digest;

@@ -11,59 +11,24 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
-#define ROOM_FIRST  1024
-#define LARGE_PAGE  (2UL << 20)
-#define LARGE_BYTES (2 * LARGE_PAGE)
+#define ROOM_FIRST 1024
 
-/* ---------------------------------------------------------------- memory */
-
-void *large_malloc(size_t bytes)
+int array_double(void *array, size_t *room, size_t size)
 {
-	char *memory = malloc(bytes);
-	uintptr_t first = ((uintptr_t)memory + LARGE_PAGE - 1) & ~(LARGE_PAGE - 1);
-	uintptr_t end = ((uintptr_t)memory + bytes) & ~(LARGE_PAGE - 1);
-
-	/* a wish: without large pages it is the same memory, slower */
-	if (memory && bytes >= LARGE_BYTES)
-		madvise(memory + (first - (uintptr_t)memory), end - first, MADV_HUGEPAGE);
-	return memory;
-}
-
-/* Takes over what is in the array. */
-static int array_resize(void *array, size_t *room, size_t more, size_t size)
-{
+	size_t more = *room ? 2 * *room : ROOM_FIRST;
 	void *elements, *grown;
 
 	if (more > SIZE_MAX / size)
 		return -ENOMEM;
 	memcpy(&elements, array, sizeof(elements)); /* a pointer of whatever type */
-	grown = elements ? realloc(elements, more * size) : large_malloc(more * size);
+	grown = realloc(elements, more * size);
 	if (!grown)
 		return -ENOMEM;
 	memcpy(array, &grown, sizeof(grown));
 	*room = more;
 	/* cppcheck-suppress memleak ; the array has it */
 	return 0;
-}
-
-int array_reserve(void *array, size_t *room, size_t count, size_t size)
-{
-	return count <= *room ? 0 : array_resize(array, room, count, size);
-}
-
-int array_enlarge(void *array, size_t *room, size_t size)
-{
-	return array_resize(array, room, *room ? 2 * *room : ROOM_FIRST, size);
-}
-
-/* ---------------------------------------------------------------- add */
-
-void ranges_expect4(struct ranges *ranges, size_t count)
-{
-	/* it grows as it is filled where it does not get all at once */
-	(void)array_reserve(&ranges->ranges4, &ranges->room4, count, sizeof(*ranges->ranges4));
 }
 
 int ranges_add4(struct ranges *ranges, __u32 first, __u32 last)

@@ -33,29 +33,13 @@ struct ranges {
 int array_double(void *array, size_t *room, size_t size);
 
 /*
- * Makes room for `count` elements of `size` bytes in all; `array` points to the pointer to the
- * first. What is not used of it costs no memory, so it may be asked for by a bound. -ENOMEM, and
- * then the array stays as it was.
+ * Makes room for one more element; `array` points to the pointer to the first. -ENOMEM, and then
+ * the array stays as it was.
  */
-int array_reserve(void *array, size_t *room, size_t count, size_t size);
-
-/* Doubles the room of an array that is full. -ENOMEM likewise. */
-int array_enlarge(void *array, size_t *room, size_t size);
-
-/* Makes room for one more element. */
 static inline int array_grow(void *array, size_t *room, size_t count, size_t size)
 {
-	return count < *room ? 0 : array_enlarge(array, room, size);
+	return count < *room ? 0 : array_double(array, room, size);
 }
-
-/*
- * Memory of `bytes`, for free(). Where it is large, in large pages: faulting in 4 KiB at a time
- * takes as long as what is done with them.
- */
-void *large_malloc(size_t bytes);
-
-/* Room for so many ranges of IPv4, if memory allows: a hint. */
-void ranges_expect4(struct ranges *ranges, size_t count);
 
 /* 0 or -ENOMEM. */
 int ranges_add4(struct ranges *ranges, __u32 first, __u32 last);
