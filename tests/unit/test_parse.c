@@ -5,14 +5,17 @@
  */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdint.h>
+
+#include <cmocka.h>
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <cmocka.h>
-#include <errno.h>
-#include <glob.h>
 #include <zlib.h>
 
 #include "user/lists/parse.h"
@@ -652,16 +655,72 @@ static void test_noise(void **state)
 	}
 }
 
+/* "10.0.255.99", and much that is nearly so. Returns its length. */
+static int random_quad(char *text)
+{
+	static const char *const octets[] = { "0",   "7",   "9",   "10",   "42",  "99",
+					      "100", "127", "199", "255",  "255", "256",
+					      "260", "300", "999", "1000", "00",  "01",
+					      "007", "",    "1x",  "\x80", ":1",  "1/" };
+	unsigned int wild = random() % 4 ? 11 : ARRAY_SIZE(octets);
+	int count = random() % 16 ? 4 : 3 + random() % 3, length = 0;
+
+	for (int i = 0; i < count; i++)
+		length += sprintf(text + length, "%s%s", i ? "." : "", octets[random() % wild]);
+	return length;
+}
+
+/* The same line at the end of the text, and with more behind it, where it is read in another way. */
+static void test_addresses4(void **state)
+{
+	static const char *const ends[] = { "",	   "",	  "",
+					    " ",   "\r",  "\t#",
+					    "/32", "/0x", "-255.255.255.255" };
+	char line[80], text[2][200], *shown[2];
+	struct list_image *images[2];
+	unsigned char bytes[4];
+	const char *why;
+
+	(void)state;
+	srandom(2525);
+	for (int round = 0; round < 50000; round++) {
+		int length = random_quad(line);
+		const char *end = ends[random() % ARRAY_SIZE(ends)];
+		bool entry = inet_pton(AF_INET, line, bytes) == 1;
+
+		strcpy(line + length, end);
+		snprintf(text[0], sizeof(text[0]), "2001:db8::1\n%s", line);
+		snprintf(text[1], sizeof(text[1]), "2001:db8::1\n%s\n%40s", line, "#");
+		for (int i = 0; i < 2; i++) {
+			assert_int_equal(
+				parse(LIST_PLAIN, text[i], strlen(text[i]), &images[i], &why), 0);
+			shown[i] = show(images[i]);
+		}
+		assert_string_equal(shown[0], shown[1]);
+		assert_int_equal(images[0]->bad_lines, images[1]->bad_lines);
+		if (!end[0] && images[1]->count4 != entry)
+			fail_msg("'%s' was read as '%s'", line, shown[1]);
+		if (!end[0] && entry)
+			assert_int_equal(images[1]->ranges4[0].first,
+					 (__u32)bytes[0] << 24 | bytes[1] << 16 | bytes[2] << 8 |
+						 bytes[3]);
+		for (int i = 0; i < 2; i++) {
+			free(shown[i]);
+			list_image_free(images[i]);
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_plain),	cmocka_unit_test(test_nul_bytes),
-		cmocka_unit_test(test_rbldnsd), cmocka_unit_test(test_refusals),
-		cmocka_unit_test(test_auto),	cmocka_unit_test(test_gzip),
-		cmocka_unit_test(test_bound),	cmocka_unit_test(test_bad_lines),
-		cmocka_unit_test(test_prefixes),
-		cmocka_unit_test(test_golden),	cmocka_unit_test(test_real),
-		cmocka_unit_test(test_noise),
+		cmocka_unit_test(test_plain),	   cmocka_unit_test(test_nul_bytes),
+		cmocka_unit_test(test_rbldnsd),	   cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_auto),	   cmocka_unit_test(test_gzip),
+		cmocka_unit_test(test_bound),	   cmocka_unit_test(test_bad_lines),
+		cmocka_unit_test(test_prefixes),   cmocka_unit_test(test_golden),
+		cmocka_unit_test(test_real),	   cmocka_unit_test(test_noise),
+		cmocka_unit_test(test_addresses4),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

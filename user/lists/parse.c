@@ -53,7 +53,7 @@ int reading_lines(struct reading *reading, const char *text, size_t length,
 		if (!newline)
 			newline = end;
 		reading->line_number++;
-		scan = (struct scan){ .at = text, .end = newline };
+		scan = (struct scan){ .at = text, .end = newline, .limit = end };
 		scan_skip_blanks(&scan);
 		if (scan.end > scan.at && scan.end[-1] == '\r')
 			scan.end--;

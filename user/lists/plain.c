@@ -9,34 +9,74 @@
 #include "user/lists/reading.h"
 
 #include <arpa/inet.h>
+#include <endian.h>
 #include <errno.h>
 #include <string.h>
 
 #define NOT_AN_ADDRESS "not an address, a CIDR or a range"
 
-/* Nearly every line of a list goes through here: it reads each byte once, and moves on success. */
-static inline bool scan_address4(struct scan *scan, struct gate25_source *out)
+/* By bytes: at the end of the text, and where nobody knows where that is. */
+static bool scan_address4_slow(struct scan *scan, __u32 *address)
 {
-	const char *at = scan->at, *end = scan->end, *from;
-	__u32 address = 0, octet, digit;
+	const char *at = scan->at, *from;
+	__u32 octet;
 
 	for (int i = 0; i < 4; i++) {
-		if (i && (at == end || *at++ != '.'))
+		if (i && (at == scan->end || *at++ != '.'))
 			return false;
 		from = at;
-		for (octet = 0; at < end && at - from < 3; at++) {
-			digit = (unsigned char)*at - '0';
-			if (digit > 9)
-				break;
-			octet = octet * 10 + digit;
-		}
+		for (octet = 0; at < scan->end && *at >= '0' && *at <= '9' && at - from < 3; at++)
+			octet = octet * 10 + (*at - '0');
 		if (at == from || octet > 255 || (*from == '0' && at - from > 1))
 			return false;
-		address = address << 8 | octet;
+		*address = *address << 8 | octet;
 	}
-	*out = (struct gate25_source){ .lo = address, .family = 4 };
 	scan->at = at;
 	return true;
+}
+
+/*
+ * Nearly every line of a list goes through here, and what costs is guessing how many digits an
+ * octet has. So it is computed, from four bytes at once: a digit is 0 to 9 once '0' is taken off,
+ * and the first byte that is not ends the octet.
+ */
+static inline bool scan_address4_fast(struct scan *scan, __u32 *address)
+{
+	const char *at = scan->at;
+	__u32 bytes, others, octet, length;
+
+	for (int i = 0; i < 4; i++) {
+		if (i && *at++ != '.')
+			return false;
+		memcpy(&bytes, at, sizeof(bytes));
+		bytes = le32toh(bytes) ^ 0x30303030;
+		others = ((bytes + 0x76767676) | bytes) & 0x80808080;
+		length = others ? __builtin_ctz(others) / 8 : 0;
+		if (!length || (length > 1 && !(bytes & 0xff)))
+			return false;
+		bytes <<= 32 - 8 * length;
+		octet = (bytes >> 8 & 0xff) * 100 + (bytes >> 16 & 0xff) * 10 + (bytes >> 24);
+		if (octet > 255)
+			return false;
+		*address = *address << 8 | octet;
+		at += length;
+	}
+	scan->at = at;
+	return true;
+}
+
+#define ADDRESS4_BYTES 16 /* at most, with what is read behind it */
+
+static inline bool scan_address4(struct scan *scan, struct gate25_source *out)
+{
+	__u32 address = 0;
+	bool found = scan->limit && scan->limit - scan->at >= ADDRESS4_BYTES ?
+			     scan_address4_fast(scan, &address) :
+			     scan_address4_slow(scan, &address);
+
+	if (found)
+		*out = (struct gate25_source){ .lo = address, .family = 4 };
+	return found;
 }
 
 static bool scan_address6(struct scan *scan, struct gate25_source *out)

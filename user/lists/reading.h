@@ -27,6 +27,7 @@ struct reading {
 /* A place in a line. */
 struct scan {
 	const char *at, *end;
+	const char *limit; /* of the text: up to there bytes can be read; NULL: not known */
 };
 
 static inline bool scan_blank(const struct scan *scan)
