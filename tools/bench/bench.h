@@ -93,9 +93,19 @@ struct guard_wish {
 	const char *format;
 	const char *config; /* more lines of configuration */
 	__u64 entries;	    /* the least that must be in force before it is measured */
+	/* where it keeps its copies of lists; NULL: in its folder, which is in memory */
+	const char *state;
 };
 int guard_start(const struct guard_wish *wish, struct guard_run **out);
 void guard_stop(struct guard_run *guard);
+const char *guard_config(const struct guard_run *guard);
+const char *guard_pins(const struct guard_run *guard);
+const struct device *guard_device(const struct guard_run *guard);
+pid_t guard_agent(const struct guard_run *guard);
+/* From the agent's start until its list was in force. */
+double guard_start_seconds(const struct guard_run *guard);
+/* Entries of the generation in force, -1 if there is none; `*prog_id` is its program. */
+long long guard_entries(const struct guard_run *guard, __u32 *prog_id);
 /* The program that the agent attached, where it attached it. */
 int subject_guard(struct subject *subject, struct guard_run *guard);
 /* The same program over the same maps inside of a wrapper that drops whatever it answers. */
@@ -144,6 +154,11 @@ void group_close(struct group *group);
 /* ---------------------------------------------------------------- results (report.c) */
 
 void report_group(const struct group *group);
+/* One more result; the reference is taken over. At least "name". */
+void report_add(json_t *result);
+/* All results so far. */
+const json_t *report_results(void);
+double median(const double *values, int count);
 int report_write(const char *path);
 
 #endif

@@ -29,7 +29,7 @@
 #define SECONDS_MOST 60 /* until a list is in force */
 
 struct guard_run {
-	char name[32], folder[64], pins[64];
+	char name[32], folder[64], pins[64], config[128];
 	struct device device;
 	pid_t agent;
 	int prog_fd;
@@ -39,6 +39,7 @@ struct guard_run {
 	} maps[MAPS_MOST]; /* of the program in force */
 	int maps_count;
 	int cpus;
+	double start_seconds;
 	const struct gate25_counter *counters;
 	size_t counters_bytes;
 };
@@ -47,11 +48,8 @@ struct guard_run {
 
 static int config_write(const struct guard_run *guard, const struct guard_wish *wish)
 {
-	char path[128];
-	FILE *file;
+	FILE *file = fopen(guard->config, "we");
 
-	snprintf(path, sizeof(path), "%s/gate25.yaml", guard->folder);
-	file = fopen(path, "we");
 	if (!file)
 		return -errno;
 	fprintf(file,
@@ -59,17 +57,16 @@ static int config_write(const struct guard_run *guard, const struct guard_wish *
 		"state_dir: %s/state\nrun_dir: %s/run\npin_dir: %s\n"
 		"ports: [25]\npolicy: enforce\nthreshold: 1\nmetrics: {listen: \"off\"}\n"
 		"lists:\n  - {name: bench, file: %s, format: %s}\n%s",
-		guard->device.name, guard->folder, guard->folder, guard->pins, wish->file,
-		wish->format, wish->config);
+		guard->device.name, wish->state ? wish->state : guard->folder, guard->folder,
+		guard->pins, wish->file, wish->format, wish->config);
 	return fclose(file) ? -errno : 0;
 }
 
 static int agent_spawn(struct guard_run *guard)
 {
-	char program[512], config[128], log[128];
+	char program[512], log[128];
 
 	snprintf(program, sizeof(program), "%s/gate25d", ground_build());
-	snprintf(config, sizeof(config), "%s/gate25.yaml", guard->folder);
 	snprintf(log, sizeof(log), "%s/log", guard->folder);
 	guard->agent = fork();
 	if (guard->agent < 0)
@@ -80,12 +77,11 @@ static int agent_spawn(struct guard_run *guard)
 	if (!freopen(log, "we", stdout) || dup2(STDOUT_FILENO, STDERR_FILENO) < 0)
 		_exit(126);
 	fcntl(STDOUT_FILENO, F_SETFD, 0);
-	execl(program, program, "-c", config, (char *)NULL);
+	execl(program, program, "-c", guard->config, (char *)NULL);
 	_exit(127);
 }
 
-/* Entries of the generation in force, -1 if there is none yet; `*prog_id` is its program. */
-static long long entries_in_force(const struct guard_run *guard, __u32 *prog_id)
+long long guard_entries(const struct guard_run *guard, __u32 *prog_id)
 {
 	static struct gate25_generation generation;
 	__u32 zero = 0;
@@ -108,18 +104,19 @@ static long long entries_in_force(const struct guard_run *guard, __u32 *prog_id)
 
 static int guard_await(struct guard_run *guard, __u64 entries, __u32 *prog_id)
 {
-	double end = seconds_now() + SECONDS_MOST;
+	double began = seconds_now();
 
-	while (entries_in_force(guard, prog_id) < (long long)entries) {
+	while (guard_entries(guard, prog_id) < (long long)entries) {
 		if (waitpid(guard->agent, NULL, WNOHANG) == guard->agent)
 			guard->agent = 0;
-		if (!guard->agent || seconds_now() > end) {
+		if (!guard->agent || seconds_now() > began + SECONDS_MOST) {
 			log_error("gate25d did not put %llu entries in force; it said:", entries);
 			command_run("tail -n 20 %s/log >&2", guard->folder);
 			return -ETIMEDOUT;
 		}
 		usleep(2000);
 	}
+	guard->start_seconds = seconds_now() - began;
 	return 0;
 }
 
@@ -190,6 +187,7 @@ int guard_start(const struct guard_wish *wish, struct guard_run **out)
 	snprintf(guard->name, sizeof(guard->name), "%.13s", wish->name);
 	snprintf(guard->folder, sizeof(guard->folder), "/run/bench/%s", guard->name);
 	snprintf(guard->pins, sizeof(guard->pins), "/sys/fs/bpf/%s", guard->name);
+	snprintf(guard->config, sizeof(guard->config), "%s/gate25.yaml", guard->folder);
 	error = mkdir(guard->folder, 0755) ? -errno : device_make(&guard->device, guard->name);
 	if (!error)
 		error = config_write(guard, wish);
@@ -221,12 +219,37 @@ void guard_stop(struct guard_run *guard)
 	if (guard->agent > 0) {
 		kill(guard->agent, SIGTERM);
 		waitpid(guard->agent, NULL, 0);
-		command_run("%s/gate25 -c %s/gate25.yaml unload > %s/log 2>&1", ground_build(),
-			    guard->folder, guard->folder);
+		command_run("%s/gate25 -c %s unload > %s/log 2>&1", ground_build(), guard->config,
+			    guard->folder);
 	}
 	device_remove(&guard->device);
 	command_run("rm -rf %s", guard->folder);
 	free(guard);
+}
+
+const char *guard_config(const struct guard_run *guard)
+{
+	return guard->config;
+}
+
+const char *guard_pins(const struct guard_run *guard)
+{
+	return guard->pins;
+}
+
+const struct device *guard_device(const struct guard_run *guard)
+{
+	return &guard->device;
+}
+
+pid_t guard_agent(const struct guard_run *guard)
+{
+	return guard->agent;
+}
+
+double guard_start_seconds(const struct guard_run *guard)
+{
+	return guard->start_seconds;
 }
 
 /* ---------------------------------------------------------------- subjects */

@@ -18,7 +18,7 @@ static int double_compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static double median(const double *values, int count)
+double median(const double *values, int count)
 {
 	double sorted[REPETITIONS_MOST];
 
@@ -40,6 +40,18 @@ static double ratio(const struct row *measure, const struct row *row)
 	return median(ratios, count);
 }
 
+void report_add(json_t *result)
+{
+	if (!results)
+		results = json_array();
+	json_array_append_new(results, result);
+}
+
+const json_t *report_results(void)
+{
+	return results;
+}
+
 static void row_report(const struct group *group, const struct row *row, json_t *table)
 {
 	double ns = median(row->ns, row->count), least = row->ns[0], most = row->ns[0];
@@ -50,10 +62,9 @@ static void row_report(const struct group *group, const struct row *row, json_t 
 		least = row->ns[i] < least ? row->ns[i] : least;
 		most = row->ns[i] > most ? row->ns[i] : most;
 	}
-	json_array_append_new(results, json_pack("{ss, sf, sf, sf, sf, si, si}", "name", row->name,
-						 "ns", ns, "ns_least", least, "ns_most", most,
-						 "ratio_drop_all", of_drop, "frames",
-						 (int)row->frames, "repetitions", row->count));
+	report_add(json_pack("{ss, sf, sf, sf, sf, si, si}", "name", row->name, "ns", ns,
+			     "ns_least", least, "ns_most", most, "ratio_drop_all", of_drop,
+			     "frames", (int)row->frames, "repetitions", row->count));
 	snprintf(text[0], sizeof(text[0]), "%.1f", ns);
 	snprintf(text[1], sizeof(text[1]), "%.1f-%.1f", least, most);
 	snprintf(text[2], sizeof(text[2]), "%.3f", of_drop);
@@ -71,8 +82,6 @@ void report_group(const struct group *group)
 	};
 	json_t *table = json_array();
 
-	if (!results)
-		results = json_array();
 	for (int i = 0; i < group->rows_count; i++)
 		if (group->rows[i].count)
 			row_report(group, &group->rows[i], table);
