@@ -252,6 +252,15 @@ static bool file_unchanged(const struct attempt *attempt)
 	       feed_identity_same(&now, &attempt->state->identity);
 }
 
+/* Neither time says enough alone: one may be set at will, and of a copy with its times it is old. */
+static bool identity_settled(const struct feed_identity *identity, __u64 now_s)
+{
+	__u64 last_ns = identity->mtime_ns > identity->ctime_ns ? identity->mtime_ns :
+								  identity->ctime_ns;
+
+	return last_ns / 1000000000ULL + YOUNG_S < now_s;
+}
+
 static void file_attempt(struct attempt *attempt)
 {
 	struct feed_state *state = attempt->state;
@@ -273,8 +282,7 @@ static void file_attempt(struct attempt *attempt)
 	}
 	attempt_take(attempt, text, length);
 	free(text);
-	if (!attempt->feed->error && !state->unsaved &&
-	    identity.mtime_ns / 1000000000ULL + YOUNG_S < attempt->now_s)
+	if (!attempt->feed->error && !state->unsaved && identity_settled(&identity, attempt->now_s))
 		state->identity = identity;
 }
 
