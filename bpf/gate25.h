@@ -208,13 +208,13 @@ struct gate25_counter {
 _Static_assert(sizeof(struct gate25_counter) == 16, "counter");
 
 /*
- * map `repeats` (mmapable array of lines): fingerprints of recent SYNs (addresses, ports, sequence
- * number), so that a retransmission is not a second connection. What is overwritten by newer SYNs
- * before it is repeated counts again.
+ * map `repeats` (mmapable array of 1): fingerprints of recent SYNs (addresses, ports, sequence
+ * number), so that a retransmission is not a second connection. What is overwritten by newer SYNs before it
+ * is repeated counts again.
  */
-#define GATE25_REPEAT_LINES 4096
-struct gate25_repeat_line {
-	__u32 fingerprints[16];
+#define GATE25_REPEATS 65536
+struct gate25_repeats {
+	__u32 fingerprints[GATE25_REPEATS];
 };
 
 /* map `cpu_state` (mmapable array, index: cpu): what one CPU alone writes */

@@ -90,28 +90,18 @@ static __always_inline int fail(__u32 row)
 static __always_inline __u32 first_syn(const struct visit *visit)
 {
 	const struct packet *packet = &visit->packet;
-	__u32 zero = 0, line, fingerprint, first, *mark;
-	struct gate25_secret *key = bpf_map_lookup_elem(&secret, &zero);
-	struct gate25_repeat_line *marks;
-	__u64 hash;
+	__u64 source = packet->source.lo + (packet->source.hi << 1);
+	__u64 destination = packet->destination.lo + (packet->destination.hi << 1);
+	__u64 hash = source * (secret.hash | 1);
+	__u32 *place, fingerprint, first;
 
-	if (!key)
-		return 1;
-	hash = packet->source.lo + packet->source.hi * 0x9e3779b97f4a7c15ULL +
-	       packet->destination.lo * 0xd6e8feb86659fd93ULL +
-	       packet->destination.hi * 0xbf58476d1ce4e5b9ULL;
-	hash = (hash ^ key->hash) * 0x9e3779b97f4a7c15ULL;
-	hash ^= hash >> 32 ^ (__u64)packet->sequence << 32 ^ (__u32)packet->source_port << 16 ^
-		packet->destination_port;
+	hash ^= hash >> 32 ^ (__u64)packet->sequence << 32 ^ destination << 8 ^
+		(__u32)packet->source_port << 16 ^ packet->destination_port;
 	hash *= 0xd6e8feb86659fd93ULL;
-	line = (hash >> 52) & (GATE25_REPEAT_LINES - 1);
-	marks = bpf_map_lookup_elem(&repeats, &line);
-	if (!marks)
-		return 1;
-	mark = &marks->fingerprints[(hash >> 48) & 15];
-	fingerprint = hash >> 16 | 1; /* never that of an empty one */
-	first = *mark != fingerprint;
-	*mark = fingerprint;
+	place = &repeats.fingerprints[hash >> 48];
+	fingerprint = hash >> 16 | 1; /* never that of an empty place */
+	first = *place != fingerprint;
+	*place = fingerprint;
 	return first;
 }
 
@@ -159,13 +149,10 @@ static __always_inline void tell(const struct visit *visit, __u8 reason)
 }
 
 /* The end of every judged SYN. Each reason from MANUAL on is a drop, or would have been one. */
-__noinline int conclude(const struct visit *visit, __u32 reason, __u32 action)
+static __always_inline int conclude(const struct visit *visit, __u32 reason, __u32 action)
 {
-	__u32 first;
+	__u32 first = first_syn(visit);
 
-	if (!visit)
-		return XDP_PASS;
-	first = first_syn(visit);
 	count(visit->service, reason, first);
 	if (first && reason >= GATE25_REASON_MANUAL)
 		tell(visit, reason);
@@ -233,21 +220,18 @@ static long overlay_step(__u32 index __attribute__((unused)), void *context)
 __noinline int overlay_find(const struct visit *visit, struct overlay_findings *found)
 {
 	struct overlay_walk walk = {};
-	struct gate25_control *words;
-	__u32 zero = 0;
 
-	words = bpf_map_lookup_elem(&control, &zero);
-	if (!visit || !found || !words)
+	if (!visit || !found)
 		return 0;
 	walk.source = visit->source;
 	walk.now_ns = visit->now_ns;
 	walk.service_bit = 1 << (visit->service & 7);
 	if (walk.source.family == 4) {
-		walk.bits = words->overlay_lengths4;
+		walk.bits = control.overlay_lengths4;
 		bpf_loop(33, overlay_step, &walk, 0);
 	} else {
 		for (int word = 2; word >= 0; word--) { /* from the longest to the shortest */
-			walk.bits = words->overlay_lengths6[word];
+			walk.bits = control.overlay_lengths6[word];
 			walk.base = word * 64;
 			if (walk.bits)
 				bpf_loop(64, overlay_step, &walk, 0);
@@ -257,12 +241,12 @@ __noinline int overlay_find(const struct visit *visit, struct overlay_findings *
 	return 0;
 }
 
-static __always_inline int overlay_in_use(const struct gate25_control *control, __u8 family)
+static __always_inline int overlay_in_use(__u8 family)
 {
 	if (family == 4)
-		return control->overlay_lengths4 != 0;
-	return (control->overlay_lengths6[0] | control->overlay_lengths6[1] |
-		control->overlay_lengths6[2]) != 0;
+		return control.overlay_lengths4 != 0;
+	return (control.overlay_lengths6[0] | control.overlay_lengths6[1] |
+		control.overlay_lengths6[2]) != 0;
 }
 
 /* ------------------------------------------------------------------ table */
@@ -318,15 +302,13 @@ static __always_inline void count_lists(const struct visit *visit,
 
 /* ------------------------------------------------------------------ default */
 
-static __always_inline void ask_default(const struct visit *visit,
-					const struct gate25_control *control,
-					struct verdict_facts *facts)
+static __always_inline void ask_default(const struct visit *visit, struct verdict_facts *facts)
 {
 	__u32 service = visit->service & (GATE25_SERVICES - 1);
 
 	facts->default_action = settings.default_action[service];
 	facts->default_live = (settings.allow_in_table >> service & 1) ||
-			      control->manual_allow_until_ns[service] > visit->now_ns;
+			      control.manual_allow_until_ns[service] > visit->now_ns;
 }
 
 /* ------------------------------------------------------------------ limits */
@@ -337,16 +319,12 @@ __noinline int limit_admit(const struct gate25_source *source, __u32 scope, __u3
 			   __u64 now_ns)
 {
 	struct gate25_source_line *line;
-	struct gate25_secret *key;
-	__u32 zero = 0, index;
+	__u32 index;
 	__u64 hash;
 
 	if (!source || scope >= GATE25_SCOPES)
 		return LIMIT_FAILED;
-	key = bpf_map_lookup_elem(&secret, &zero);
-	if (!key)
-		return LIMIT_FAILED;
-	hash = source_hash(key->siphash, source, &settings.limits[scope], scope, observe);
+	hash = source_hash(secret.siphash, source, &settings.limits[scope], scope, observe);
 	index = source_line(hash, settings.source_lines);
 	line = bpf_map_lookup_elem(&sources, &index);
 	if (!line)
@@ -439,7 +417,6 @@ __noinline int session_open(struct xdp_md *ctx, const struct packet *packet)
  * nothing is told.
  */
 static __always_inline int judge_segment(struct xdp_md *ctx, const struct visit *visit,
-					 const struct gate25_control *control,
 					 const struct verdict_facts *facts)
 {
 	struct verdict_facts enforced = *facts;
@@ -449,7 +426,7 @@ static __always_inline int judge_segment(struct xdp_md *ctx, const struct visit 
 	enforced.observe = 0; /* whole and service decide below, over the missing socket */
 	judgement = judge(&enforced);
 	if (judgement.action != GATE25_PASS) {
-		if (!(control->local_services >> visit->service & 1))
+		if (!(control.local_services >> visit->service & 1))
 			reason = GATE25_REASON_FORWARDED;
 		else if (session_open(ctx, &visit->packet))
 			reason = GATE25_REASON_OPEN;
@@ -477,35 +454,30 @@ static __always_inline int judge_syn(struct visit *visit, const struct verdict_f
 }
 
 /* The clock costs more than most steps: it is asked only where something can have an end. */
-static __always_inline int wants_time(const struct visit *visit,
-				      const struct gate25_control *control, int overlaid)
+static __always_inline int wants_time(const struct visit *visit, int overlaid)
 {
-	return visit_is_syn(visit) || overlaid || control->pause_until_ns ||
+	return visit_is_syn(visit) || overlaid || control.pause_until_ns ||
 	       settings.default_action[visit->service & (GATE25_SERVICES - 1)] != GATE25_PASS;
 }
 
 __noinline int visit_judge(struct xdp_md *ctx, struct visit *visit)
 {
 	struct verdict_facts facts = {};
-	struct gate25_control *words;
-	__u32 zero = 0;
 	int overlaid;
 
-	words = bpf_map_lookup_elem(&control, &zero);
-	if (!visit || !words)
+	if (!visit)
 		return fail(GATE25_NO_SERVICE);
-	overlaid = overlay_in_use(words, visit->source.family);
-	if (wants_time(visit, words, overlaid))
+	overlaid = overlay_in_use(visit->source.family);
+	if (wants_time(visit, overlaid))
 		visit->now_ns = bpf_ktime_get_coarse_ns();
-	visit->observe = words->observe || words->pause_until_ns > visit->now_ns ||
-			 (words->observe_services >> (visit->service & 7) & 1);
+	visit->observe = control.observe || control.pause_until_ns > visit->now_ns ||
+			 (control.observe_services >> (visit->service & 7) & 1);
 	facts.observe = visit->observe;
 	if (overlaid)
 		overlay_find(visit, &facts.overlay);
 	ask_table(visit, &facts);
-	ask_default(visit, words, &facts);
-	return visit_is_syn(visit) ? judge_syn(visit, &facts) :
-				     judge_segment(ctx, visit, words, &facts);
+	ask_default(visit, &facts);
+	return visit_is_syn(visit) ? judge_syn(visit, &facts) : judge_segment(ctx, visit, &facts);
 }
 
 /* ------------------------------------------------------------------ what cannot be judged */
@@ -516,15 +488,12 @@ __noinline int visit_judge(struct xdp_md *ctx, struct visit *visit)
  */
 static __always_inline int malformed(__u32 row)
 {
-	__u32 zero = 0, service = row & (GATE25_SERVICES - 1);
-	struct gate25_control *words = bpf_map_lookup_elem(&control, &zero);
+	__u32 service = row & (GATE25_SERVICES - 1);
 	__u32 observe;
 
-	if (!words)
-		return fail(row);
-	observe = words->observe ||
-		  (row < GATE25_SERVICES && (words->observe_services >> service & 1)) ||
-		  (words->pause_until_ns && words->pause_until_ns > bpf_ktime_get_coarse_ns());
+	observe = control.observe ||
+		  (row < GATE25_SERVICES && (control.observe_services >> service & 1)) ||
+		  (control.pause_until_ns && control.pause_until_ns > bpf_ktime_get_coarse_ns());
 	count(row, observe ? GATE25_REASON_WOULD_MALFORMED : GATE25_REASON_MALFORMED, 0);
 	return observe ? XDP_PASS : XDP_DROP;
 }

@@ -29,15 +29,22 @@ struct table_line {
 	} map_name SEC(".maps") __weak
 
 /* of state: shared by all generations, pinned */
-MAP_ARRAY(control, struct gate25_control, 1);
 MAP_ARRAY(names, struct gate25_names, 1);
 MAP_ARRAY(counters, struct gate25_counter, 1);
 MAP_ARRAY(cpu_state, struct gate25_cpu_state, 1);
 MAP_ARRAY(sources, struct gate25_source_line, 1);
-MAP_ARRAY(secret, struct gate25_secret, 1);
-MAP_ARRAY(repeats, struct gate25_repeat_line, GATE25_REPEAT_LINES);
 MAP_ARRAY(list_totals, struct gate25_list_total, GATE25_LIST_IDS);
 MAP_ARRAY(agent_errors, __u64, GATE25_ERRORS);
+
+/*
+ * What is one value is a variable, which a program reads without a look-up. It is an array of one
+ * element all the same; its name here is that of the section, `.data.control`.
+ */
+#define MAP_VALUE(map_name, value_type) value_type map_name __weak SEC(".data." #map_name) = {}
+
+MAP_VALUE(control, struct gate25_control);
+MAP_VALUE(secret, struct gate25_secret);
+MAP_VALUE(repeats, struct gate25_repeats);
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

@@ -40,7 +40,7 @@ const struct map_shape state_shapes[STATE_MAPS] = {
 	[STATE_COUNTERS] = STATE_ARRAY("counters", struct gate25_counter),
 	[STATE_CPU_STATE] = STATE_ARRAY("cpu_state", struct gate25_cpu_state),
 	[STATE_SOURCES] = STATE_ARRAY("sources", struct gate25_source_line),
-	[STATE_REPEATS] = STATE_ARRAY("repeats", struct gate25_repeat_line),
+	[STATE_REPEATS] = STATE_ARRAY("repeats", struct gate25_repeats),
 	[STATE_TOTALS] = STATE_ARRAY("list_totals", struct gate25_list_total),
 	[STATE_AGENT_ERRORS] = STATE_ARRAY("agent_errors", __u64),
 	[STATE_SECRET] = STATE_ARRAY("secret", struct gate25_secret),
@@ -195,8 +195,6 @@ static __u32 state_entries(enum state_map map, const struct config *config, unsi
 		return config ? sources_entries(config) : 0;
 	case STATE_OVERLAY:
 		return config ? config->overlay_entries : 0;
-	case STATE_REPEATS:
-		return GATE25_REPEAT_LINES;
 	case STATE_TOTALS:
 		return GATE25_LIST_IDS;
 	case STATE_AGENT_ERRORS:

@@ -81,6 +81,18 @@ static int map_reuse(struct bpf_map *map, int fd)
 	return error ? error : bpf_map__reuse_fd(map, fd);
 }
 
+/* A map by its name; one of a single value is a variable in the program, in a section of that name. */
+static struct bpf_map *map_find(const struct bpf_object *object, const char *name)
+{
+	struct bpf_map *map = bpf_object__find_map_by_name(object, name);
+	char section[BPF_OBJ_NAME_LEN + sizeof(".data.")];
+
+	if (map)
+		return map;
+	snprintf(section, sizeof(section), ".data.%s", name);
+	return bpf_object__find_map_by_name(object, section);
+}
+
 static int maps_reuse(struct bpf_object *object, const struct guard *guard,
 		      struct instance *instance)
 {
@@ -102,14 +114,14 @@ static int maps_reuse(struct bpf_object *object, const struct guard *guard,
 	if (instance->sources_fd >= 0)
 		fds[STATE_SOURCES] = instance->sources_fd;
 	for (int i = 0; !error && i < STATE_MAPS; i++) {
-		map = bpf_object__find_map_by_name(object, state_shapes[i].name);
+		map = map_find(object, state_shapes[i].name);
 		if (map)
 			error = map_reuse(map, fds[i]);
 		if (!error)
 			error = map_id(fds[i], &instance->state_ids[i]);
 	}
 	for (size_t i = 0; !error && i < sizeof(own) / sizeof(own[0]); i++) {
-		map = bpf_object__find_map_by_name(object, own[i].name);
+		map = map_find(object, own[i].name);
 		if (map)
 			error = map_reuse(map, own[i].fd);
 	}

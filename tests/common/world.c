@@ -140,17 +140,17 @@ static void *map_open(const struct world *world, const char *name)
 
 static void maps_open(struct world *world)
 {
-	struct gate25_secret *secret = map_open(world, "secret");
+	struct gate25_secret *secret = map_open(world, ".data.secret");
 
 	secret->siphash[0] = 0x2525252525252525;
 	secret->siphash[1] = 0x5252525252525252;
 	secret->hash = 0x0123456789abcdef;
 	munmap(secret, 4096);
-	world->control = map_open(world, "control");
+	world->control = map_open(world, ".data.control");
 	world->counters = map_open(world, "counters");
 	world->cpu_state = map_open(world, "cpu_state");
 	world->sources = map_open(world, "sources");
-	world->repeats = map_open(world, "repeats");
+	world->repeats = map_open(world, ".data.repeats");
 	world->classes = map_open(world, "classes");
 	world->class_hits = map_open(world, "class_hits");
 	world->overlay_fd = program_map(&world->program, "overlay");
@@ -200,11 +200,11 @@ void world_close(struct world *world)
 {
 	if (!world->program.object)
 		return;
-	map_close(world, "control", world->control);
+	map_close(world, ".data.control", world->control);
 	map_close(world, "counters", world->counters);
 	map_close(world, "cpu_state", world->cpu_state);
 	map_close(world, "sources", world->sources);
-	map_close(world, "repeats", world->repeats);
+	map_close(world, ".data.repeats", world->repeats);
 	map_close(world, "classes", world->classes);
 	map_close(world, "class_hits", world->class_hits);
 	program_free(&world->program);
@@ -221,11 +221,11 @@ void world_clear(struct world *world)
 {
 	struct gate25_overlay_key key;
 
-	map_zero(world, "control", world->control);
+	map_zero(world, ".data.control", world->control);
 	map_zero(world, "counters", world->counters);
 	map_zero(world, "cpu_state", world->cpu_state);
 	map_zero(world, "sources", world->sources);
-	map_zero(world, "repeats", world->repeats);
+	map_zero(world, ".data.repeats", world->repeats);
 	map_zero(world, "class_hits", world->class_hits);
 	while (bpf_map_get_next_key(world->overlay_fd, NULL, &key) == 0)
 		bpf_map_delete_elem(world->overlay_fd, &key);

@@ -32,7 +32,7 @@ struct world {
 	struct gate25_counter *counters;
 	struct gate25_cpu_state *cpu_state;
 	struct gate25_source_line *sources;
-	struct gate25_repeat_line *repeats;
+	struct gate25_repeats *repeats;
 	struct gate25_class *classes;
 	__u64 *class_hits;
 	__u32 stride, classes_count;

@@ -321,7 +321,8 @@ static int object_take_over(struct bpf_object *object, const struct guard_run *g
 	int error = 0;
 
 	bpf_object__for_each_map(map, object) {
-		int fd = map_find(guard, bpf_map__name(map));
+		const char *name = bpf_map__name(map);
+		int fd = map_find(guard, strncmp(name, ".data.", 6) ? name : name + 6);
 		__u32 zero = 0;
 		char *data;
 
