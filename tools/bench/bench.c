@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "tools/bench/bench.h"
-#include "tools/bench/groups.h"
+#include "tools/bench/match.h"
 #include "user/log.h"
 
 static struct options chosen = { .repetitions = 5, .seconds = 0.3, .cpu = 1 };
@@ -85,6 +85,7 @@ int main(int argc, char **argv)
 {
 	int error, listener = -1;
 
+	setvbuf(stdout, NULL, _IOLBF, 0); /* nothing is left for a child to write once more */
 	log_init("bench", LOG_INFO);
 	if (options_read(argc, argv)) {
 		usage(stderr);
@@ -96,7 +97,7 @@ int main(int argc, char **argv)
 		error = listener < 0 ? listener : source_open();
 	}
 	if (!error) {
-		error = sets_measure();
+		error = matches_random() | matches_real() | match_networks6();
 		if (chosen.json && report_write(chosen.json))
 			error = -EIO;
 		source_close();

@@ -76,6 +76,7 @@ struct subject {
 	int (*tally)(struct subject *subject, __u64 tallies[TALLIES]);
 	void (*close)(struct subject *subject);
 	void *own;
+	__u64 other; /* counted so far, where counting resets */
 };
 
 /* Tallies of subjects other than gate25, whose are its reasons. */

@@ -115,10 +115,11 @@ int device_make(struct device *device, const char *name)
 
 	snprintf(device->name, sizeof(device->name), "%s", name);
 	snprintf(device->peer, sizeof(device->peer), "%.13s-p", name);
-	error = command_run("ip link add %s numrxqueues 1 numtxqueues 1 type veth peer name %s "
-			    "numrxqueues 1 numtxqueues 1 && ip link set %s arp off up && "
-			    "ip link set %s arp off up",
-			    device->name, device->peer, device->name, device->peer);
+	error = command_run(
+		"ip link add %s numrxqueues 1 numtxqueues 1 type veth peer name %s "
+		"numrxqueues 1 numtxqueues 1 && ip link set %s arp off addrgenmode none up && "
+		"ip link set %s arp off addrgenmode none up",
+		device->name, device->peer, device->name, device->peer);
 	if (error)
 		return error;
 	device->ifindex = if_nametoindex(device->name);
