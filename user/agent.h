@@ -69,6 +69,9 @@ struct load {
 	unsigned int wanted; /* kinds that are still to be run */
 	enum load_kind kind; /* of what runs */
 	bool started;	     /* LOAD_START succeeded */
+	/* times in a row that what was read could not be put in force, and when that is tried again */
+	unsigned int behind;
+	__u64 again_s;
 	sd_event_source *timer;
 	/* given to the thread, and by it */
 	bool takeover;	       /* something was in force before: leave it unless ours is whole */

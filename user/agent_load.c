@@ -21,6 +21,7 @@
 #define AGAIN_S	       60   /* after a start that failed, with an earlier generation in force */
 #define REFRESH_MAX_S  3600 /* the clock may be set: look at least so often */
 #define US_PER_S       1000000ULL
+#define BEHIND_S       10 /* after a refresh that was read and failed then; each time twice as long */
 #define LARGE_BYTES    (128 * 1024)
 #define HARVEST_WAIT_S 1
 
@@ -169,6 +170,27 @@ static void before_harvest(struct agent *agent)
 	close(lock);
 }
 
+/* Sources that were read, and could not be put in force then, do not change for that. */
+static bool load_is_due(const struct load *load)
+{
+	return load->behind && (__u64)time(NULL) >= load->again_s;
+}
+
+static int load_prepare(struct agent *agent)
+{
+	struct load *load = &agent->load;
+	enum feed_how how = load_how(agent);
+	int error;
+
+	do {
+		error = apply_prepare(load_config(agent), load->state, load_guard(agent), how,
+				      &load->feeds, &agent->stopping, &load->report,
+				      &load->prepared);
+		how = FEED_CACHED;
+	} while (error == -EALREADY && load_is_due(load));
+	return error;
+}
+
 static void load_run(struct agent *agent)
 {
 	struct load *load = &agent->load;
@@ -184,9 +206,7 @@ static void load_run(struct agent *agent)
 	if (!load->error)
 		before_harvest(agent);
 	if (!load->error)
-		load->error = apply_prepare(config, load->state, load_guard(agent), load_how(agent),
-					    &load->feeds, &agent->stopping, &load->report,
-					    &load->prepared);
+		load->error = load_prepare(agent);
 	if (!load->error)
 		load->error = load_lock(agent);
 }
@@ -219,6 +239,20 @@ static void config_follow(struct agent *agent)
 	list_ids_refresh(agent);
 }
 
+/*
+ * What was read is on disk, and no refresh finds it changed any more: it has to be remembered that it is not in
+ * force. A device that is not ours is tried by agent_links.c.
+ */
+static void load_fall_behind(struct load *load)
+{
+	unsigned int doublings = load->behind < 8 ? load->behind : 8;
+
+	if (load->error == -EBUSY || load->error == -EMEDIUMTYPE)
+		return;
+	load->behind++;
+	load->again_s = time(NULL) + (BEHIND_S << doublings);
+}
+
 /* What was in force is in force no more, whatever of the new could not be attached. */
 static void load_enforce(struct agent *agent)
 {
@@ -239,6 +273,10 @@ static void load_enforce(struct agent *agent)
 	agent->in_force = load->prepared;
 	load->prepared = NULL;
 	load->started = true;
+	if (load->error)
+		load_fall_behind(load);
+	else
+		load->behind = 0;
 	config_follow(agent);
 	links_tried(agent);
 	views_refresh(agent);
@@ -267,6 +305,8 @@ static void load_failed(struct agent *agent)
 
 	if (load->error == -EALREADY || load->error == -ECANCELED)
 		return;
+	if (load->kind == LOAD_REFRESH)
+		load_fall_behind(load);
 	if (load->config || load->kind == LOAD_START || load->kind == LOAD_REFRESH)
 		guard_count_error(agent->guard, GATE25_ERROR_SWAP);
 	if (!json_array_size(load->report.errors))
@@ -280,8 +320,11 @@ static void timer_set(struct agent *agent)
 {
 	struct load *load = &agent->load;
 	__u64 next = feeds_next_refresh(agent->config, &agent->feeds), now = time(NULL);
-	__u64 delay = next > now ? next - now : 1;
+	__u64 delay;
 
+	if (load->behind && (!next || load->again_s < next))
+		next = load->again_s;
+	delay = next > now ? next - now : 1;
 	if (!next || delay > REFRESH_MAX_S)
 		delay = REFRESH_MAX_S;
 	if (!load->started)

@@ -81,7 +81,7 @@ answers_start() {
 
 answers_finish() {
 	exec {answers_end}>&-
-	wait $asking || { sed 's/^/# /' $WORK/answers.log; return 1; }
+	wait "$asking" || { sed 's/^/# /' $WORK/answers.log; return 1; }
 	sed 's/^/# /' $WORK/answers.out
 }
 
@@ -182,6 +182,29 @@ test_unchanged() {
 	want "it is in force" 0 $code
 }
 
+# ---------------------------------------------------------------- what could not be put in force
+
+blocked() { # ADDRESS
+	gate25 test "$1" > /dev/null
+}
+
+# The numbers of lists cannot be read for a while: the list is read, and the generation with it fails.
+test_again() {
+	place $WORK/few.txt
+	quietly gate25 reload
+	: > $WORK/agent.log
+	mv $WORK/state/ids.json $WORK/ids.kept
+	ln -s ids.json $WORK/state/ids.json # which leads to itself
+	echo 192.0.2.79 > $WORK/small.txt
+	check "a refresh that fails is told" \
+		wait_for 20 grep -q "what was in force before stays in force" $WORK/agent.log
+	rm $WORK/state/ids.json
+	mv $WORK/ids.kept $WORK/state/ids.json
+	check_not "it changed nothing" blocked 192.0.2.79
+	check "it is tried again, though the list does not change any more" \
+		wait_for 25 blocked 192.0.2.79
+}
+
 # ----------------------------------------------------------------
 
 net_start
@@ -190,6 +213,7 @@ guard_config <<-END
 	policy: enforce
 	lists:
 	  - {name: big, file: $WORK/list.txt, format: plain, refresh: 1h}
+	  - {name: small, file: $WORK/small.txt, format: plain, refresh: 10s}
 	metrics: {listen: "127.0.0.1:9925"}
 END
 hosts $((2 * MILLION)) > $WORK/both.txt
@@ -197,12 +221,14 @@ head -n $MILLION $WORK/both.txt > $WORK/a.txt
 tail -n $MILLION $WORK/both.txt > $WORK/b.txt
 hosts6 100000 >> $WORK/both.txt
 echo 192.0.2.77 > $WORK/few.txt
+echo 192.0.2.78 > $WORK/small.txt
 place $WORK/few.txt
 if guard_start; then
 	test_answers
 	test_memory
 	test_generations
 	test_unchanged
+	test_again
 	guard_stop
 else
 	fail "the agent does not start"

@@ -363,6 +363,12 @@ static void scene_release(struct scene *scene)
 	scene->table = NULL;
 }
 
+static void scene_compile(struct scene *scene)
+{
+	assert_int_equal(table_compile(&scene->input, &scene->table), 0);
+	memset(scene->judged, 0, scene->table->classes_count);
+}
+
 static void scene_make(struct scene *scene, size_t lists, unsigned int families)
 {
 	scene->table = NULL;
@@ -373,8 +379,7 @@ static void scene_make(struct scene *scene, size_t lists, unsigned int families)
 	scene->input.lists = scene->lists;
 	scene->input.count = lists;
 	scene->input.threshold = 1 + below(4);
-	assert_int_equal(table_compile(&scene->input, &scene->table), 0);
-	memset(scene->judged, 0, scene->table->classes_count);
+	scene_compile(scene);
 }
 
 /* The first and last address of each entry, and those beside them. */
@@ -1028,9 +1033,9 @@ static void test_real(void **state)
 		print_message("skipped: no real lists in ../shared/feeds\n");
 		scene_release(&scene);
 		skip();
+		return;
 	}
-	assert_int_equal(table_compile(&scene.input, &scene.table), 0);
-	memset(scene.judged, 0, scene.table->classes_count);
+	scene_compile(&scene);
 	for (size_t i = 0; i < scene.input.count; i++)
 		check_real_edges(&scene, scene.lists[i].image);
 	for (unsigned int i = 0; i < 100000; i++)
