@@ -13,6 +13,7 @@
 
 #include "tools/bench/bench.h"
 #include "tools/bench/match.h"
+#include "tools/bench/traffic.h"
 #include "user/log.h"
 
 static struct options chosen = { .repetitions = 5, .seconds = 0.3, .cpu = 1 };
@@ -97,7 +98,7 @@ int main(int argc, char **argv)
 		error = listener < 0 ? listener : source_open();
 	}
 	if (!error) {
-		error = matches_random() | matches_real() | match_networks6();
+		error = matches_random() | matches_real() | match_networks6() | traffic_measure();
 		if (chosen.json && report_write(chosen.json))
 			error = -EIO;
 		source_close();

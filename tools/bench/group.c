@@ -49,9 +49,9 @@ bool group_wants(const char *format, ...)
 	return name_wanted(name);
 }
 
-static bool row_is_measure(const struct row *row)
+static bool row_is(const struct row *row, const char *name)
 {
-	return strcmp(row->subject->name, "drop-only") == 0;
+	return strcmp(row->subject->name, name) == 0;
 }
 
 /* What the others are measured by is always there. */
@@ -69,10 +69,10 @@ void group_row(struct group *group, struct subject *subject, const struct aim *a
 	row->aim = *aim;
 	row->expect = expect;
 	row->drop_all = -1;
-	if (!row_is_measure(row) && !name_wanted(row->name))
+	if (!row_is(row, "drop-only") && !row_is(row, "pass-only") && !name_wanted(row->name))
 		return;
 	for (int i = 0; i <= group->rows_count; i++)
-		if (row_is_measure(&group->rows[i]))
+		if (row_is(&group->rows[i], "drop-only"))
 			row->drop_all = i;
 	group->rows_count++;
 }
