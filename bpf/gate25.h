@@ -228,8 +228,8 @@ _Static_assert(sizeof(struct gate25_cpu_state) == 512, "cpu state");
 
 /* map `agent_errors` (mmapable array of __u64, index enum gate25_error): user side, pinned */
 
-/* map `sources` (mmapable array of lines): GCRA of the limits; see source.h */
-#define GATE25_SOURCE_WORDS 8
+/* map `sources` (mmapable array; half a cache line each): GCRA of the limits; see source.h */
+#define GATE25_SOURCE_WORDS 4
 struct gate25_source_line {
 	__u64 words[GATE25_SOURCE_WORDS];
 };

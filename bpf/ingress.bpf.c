@@ -313,46 +313,81 @@ static __always_inline void ask_default(const struct visit *visit, struct verdic
 
 /* ------------------------------------------------------------------ limits */
 
-#define LIMIT_FAILED (SOURCE_CONTENDED + 1)
-
-__noinline int limit_admit(const struct gate25_source *source, __u32 scope, __u32 observe,
-			   __u64 now_ns)
-{
-	struct gate25_source_line *line;
-	__u32 index;
+/* A limit that holds for a visit, and where its budget is kept. */
+struct limit_account {
+	struct gate25_source_line *line; /* NULL: none */
 	__u64 hash;
+	struct source_charge charge;
+	__u32 observe;
+};
 
-	if (!source || scope >= GATE25_SCOPES)
-		return LIMIT_FAILED;
-	hash = source_hash(secret.siphash, source, &settings.limits[scope], scope, observe);
-	index = source_line(hash, settings.source_lines);
-	line = bpf_map_lookup_elem(&sources, &index);
-	if (!line)
-		return LIMIT_FAILED;
-	return source_admit(line->words, hash, now_ns, settings.limits[scope].interval_ns,
-			    settings.limits[scope].tolerance_ns);
+/* 1: the limit holds, and has its line. */
+static __always_inline int limit_open(struct visit *visit, __u32 scope,
+				      struct limit_account *account)
+{
+	const volatile struct gate25_limit *limit = &settings.limits[scope];
+	__u32 index;
+
+	if (!limit->interval_ns || !(limit->services >> (visit->service & 7) & 1))
+		return 0;
+	account->observe = visit->observe | !!limit->observe | (limit->action == GATE25_PASS);
+	account->hash = source_hash(secret.siphash, &visit->source, limit, scope, account->observe);
+	index = source_line(account->hash, settings.source_lines);
+	account->line = bpf_map_lookup_elem(&sources, &index);
+	if (account->line)
+		return 1;
+	count_error(GATE25_ERROR_MAP);
+	visit->failed = 1;
+	return 0;
+}
+
+static __always_inline void limit_ask(struct limit_account *account, __u32 scope, __u64 now_ns)
+{
+	account->charge = source_charge(account->line->words, account->hash, now_ns,
+					settings.limits[scope].interval_ns,
+					settings.limits[scope].tolerance_ns);
 }
 
 /* Charges the limit. 1: it is exceeded, and that decides. */
-static __always_inline int limit_decides(struct visit *visit, __u32 scope,
-					 struct judgement *judgement, __u8 reason)
+static __always_inline int limit_decides(const struct limit_account *account, __u32 scope,
+					 __u64 now_ns, struct judgement *judgement, __u8 reason)
 {
 	const volatile struct gate25_limit *limit = &settings.limits[scope];
-	__u8 observe = visit->observe | !!limit->observe | (limit->action == GATE25_PASS);
-	int answer;
+	__u32 answer = account->charge.refused ? SOURCE_REFUSED : SOURCE_ADMITTED;
 
-	if (!limit->interval_ns || !(limit->services >> visit->service & 1))
-		return 0;
-	answer = limit_admit(&visit->source, scope, observe, visit->now_ns);
+	if (!account->charge.refused && !source_commit(&account->charge))
+		answer = source_admit(account->line->words, account->hash, now_ns,
+				      limit->interval_ns, limit->tolerance_ns);
 	if (answer == SOURCE_REFUSED)
-		return judge_match(judgement, reason, limit->action, observe);
+		return judge_match(judgement, reason, limit->action, account->observe);
 	if (answer == SOURCE_CONTENDED)
 		count_error(GATE25_ERROR_SOURCES_CONTENDED);
-	if (answer == LIMIT_FAILED) {
-		count_error(GATE25_ERROR_MAP);
-		visit->failed = 1;
-	}
 	return 0;
+}
+
+/*
+ * Asks the limits, and charges them one after the other until one decides. Both lines are read
+ * before the first is written: a compare-and-swap waits for all that came before it, and the lines
+ * are seldom in the cache.
+ */
+__noinline int limits_judge(struct visit *visit, struct judgement *judgement)
+{
+	struct limit_account source = {}, network = {};
+	int by_source, by_network;
+
+	if (!visit || !judgement)
+		return 0;
+	by_source = limit_open(visit, GATE25_SCOPE_SOURCE, &source);
+	by_network = limit_open(visit, GATE25_SCOPE_NETWORK, &network);
+	if (by_source)
+		limit_ask(&source, GATE25_SCOPE_SOURCE, visit->now_ns);
+	if (by_network)
+		limit_ask(&network, GATE25_SCOPE_NETWORK, visit->now_ns);
+	if (by_source && limit_decides(&source, GATE25_SCOPE_SOURCE, visit->now_ns, judgement,
+				       GATE25_REASON_LIMIT_SOURCE))
+		return 1;
+	return by_network && limit_decides(&network, GATE25_SCOPE_NETWORK, visit->now_ns, judgement,
+					   GATE25_REASON_LIMIT_NETWORK);
 }
 
 /* ------------------------------------------------------------------ sessions */
@@ -444,9 +479,8 @@ static __always_inline int judge_syn(struct visit *visit, const struct verdict_f
 	__u32 reason;
 
 	count_lists(visit, &judgement);
-	if (judgement.action == GATE25_PASS && !judgement.exempt &&
-	    !limit_decides(visit, GATE25_SCOPE_SOURCE, &judgement, GATE25_REASON_LIMIT_SOURCE))
-		limit_decides(visit, GATE25_SCOPE_NETWORK, &judgement, GATE25_REASON_LIMIT_NETWORK);
+	if (judgement.action == GATE25_PASS && !judgement.exempt)
+		limits_judge(visit, &judgement);
 	reason = judgement_reason(&judgement);
 	if (reason == GATE25_REASON_OK && visit->failed)
 		reason = GATE25_REASON_ERROR;

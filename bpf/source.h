@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What a source may do: rates by GCRA in lines of 64 bytes, and the key that finds the line.
+ * What a source may do: rates by GCRA in lines of four words, and the key that finds the line.
  * No maps, no helpers: a line and a time in, an answer out.
  *
  * A word of a line is 28 bits of tag (0: empty) and 36 bits of theoretical arrival time in units of
@@ -35,6 +35,9 @@ enum source_answer { SOURCE_ADMITTED, SOURCE_REFUSED, SOURCE_CONTENDED };
 
 /* As in verdict.h and table.h: keeps arithmetic from being turned into branches. */
 #define SOURCE_OPAQUE(value) __asm__("" : "+r"(value))
+
+/* For what takes or gives more than a call can. */
+#define SOURCE_INLINE inline __attribute__((always_inline))
 
 static inline __u64 source_rotate(__u64 value, int bits)
 {
@@ -173,7 +176,7 @@ static inline __u64 source_choose(const __u64 *words, __u64 tag, __u64 now)
 {
 	__u64 least = ~0ULL >> 2;
 
-#pragma GCC unroll 1 /* unrolled it is slower, and takes three times the stack */
+#pragma GCC unroll 1
 	for (int i = 0; i < GATE25_SOURCE_WORDS; i++) {
 		__u64 word = ((const volatile __u64 *)words)[i];
 		__u64 found = word >> SOURCE_TIME_BITS;
@@ -190,24 +193,50 @@ static inline __u64 source_choose(const __u64 *words, __u64 tag, __u64 now)
 	return least;
 }
 
-/* Asks a limit and charges it. The tolerance is burst x interval: so many pass at once. */
-static inline enum source_answer source_admit(__u64 *words, __u64 hash, __u64 now_ns,
-					      __u64 interval_ns, __u64 tolerance_ns)
+/* What a limit makes of a new connection, before anything is written. */
+struct source_charge {
+	__u64 *word;
+	__u64 before, after; /* of the word */
+	__u64 refused;
+};
+
+static SOURCE_INLINE struct source_charge source_charge(__u64 *words, __u64 hash, __u64 now_ns,
+							__u64 interval_ns, __u64 tolerance_ns)
 {
-	__u64 tag = source_tag(hash), now = now_ns >> SOURCE_UNIT_SHIFT;
+	__u64 tag = source_tag(hash), now = now_ns >> SOURCE_UNIT_SHIFT, ahead = 0;
 	__u64 interval = source_units(interval_ns), tolerance = source_units(tolerance_ns);
+	__u64 *word = &words[source_choose(words, tag, now) & (GATE25_SOURCE_WORDS - 1)];
+	__u64 before = *(volatile __u64 *)word;
 
+	if (before >> SOURCE_TIME_BITS == tag)
+		ahead = source_ahead(before, now, tolerance);
+	return (struct source_charge){
+		.word = word,
+		.before = before,
+		.after = tag << SOURCE_TIME_BITS | ((now + ahead + interval) & SOURCE_TIME_MASK),
+		.refused = ahead + interval > tolerance + SOURCE_TICK,
+	};
+}
+
+/* 1: charged. 0: somebody else wrote the word meanwhile. */
+static inline int source_commit(const struct source_charge *charge)
+{
+	return __sync_val_compare_and_swap(charge->word, charge->before, charge->after) ==
+	       charge->before;
+}
+
+/* Asks a limit and charges it. The tolerance is burst x interval: so many pass at once. */
+static SOURCE_INLINE enum source_answer source_admit(__u64 *words, __u64 hash, __u64 now_ns,
+						     __u64 interval_ns, __u64 tolerance_ns)
+{
+#pragma GCC unroll 1
 	for (int try = 0; try < SOURCE_TRIES; try++) {
-		__u64 chosen = source_choose(words, tag, now);
-		__u64 *word = &words[chosen & (GATE25_SOURCE_WORDS - 1)];
-		__u64 before = *(volatile __u64 *)word, ahead = 0, after;
+		struct source_charge charge =
+			source_charge(words, hash, now_ns, interval_ns, tolerance_ns);
 
-		if (before >> SOURCE_TIME_BITS == tag)
-			ahead = source_ahead(before, now, tolerance);
-		if (ahead + interval > tolerance + SOURCE_TICK)
+		if (charge.refused)
 			return SOURCE_REFUSED;
-		after = tag << SOURCE_TIME_BITS | ((now + ahead + interval) & SOURCE_TIME_MASK);
-		if (__sync_val_compare_and_swap(word, before, after) == before)
+		if (source_commit(&charge))
 			return SOURCE_ADMITTED;
 	}
 	return SOURCE_CONTENDED;

@@ -173,7 +173,7 @@ static void test_create_and_open(void **state)
 	assert_null(guard);
 	guard = created();
 	assert_int_equal(guard->names->layout, GATE25_LAYOUT);
-	assert_int_equal(guard->source_lines, 1024 * 1024 / 64);
+	assert_int_equal(guard->source_lines, 1024 * 1024 / sizeof(struct gate25_source_line));
 	assert_int_equal(guard->overlay_max, 1024);
 	assert_true(guard->secret->siphash[0] && guard->secret->siphash[1] && guard->secret->hash);
 	guard->control->observe = 1;
@@ -827,7 +827,7 @@ static void test_sizes_change(void **state)
 	assert_true(guard_current(guard));
 	assert_false(guard_current(other)); /* another process: it has to open again */
 	assert_int_equal(guard->overlay_max, 100);
-	assert_int_equal(guard->source_lines, 2 * 1024 * 1024 / 64);
+	assert_int_equal(guard->source_lines, 2 * 1024 * 1024 / sizeof(struct gate25_source_line));
 	for (__u64 i = 0; i < 100; i++)
 		assert_true(entry_there(guard, i));
 	assert_false(entry_there(guard, 100));
