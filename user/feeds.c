@@ -383,6 +383,8 @@ static int attempt_begin(struct attempt *attempt, enum feed_how how)
 	if (!attempt->last) {
 		state->identity = (struct feed_identity){ 0 };
 		state->etag[0] = state->last_modified[0] = '\0';
+		if (!state->failures) /* else it is put off for a reason */
+			state->next_refresh_s = 0;
 	}
 	attempt->wanted = attempt_wanted(attempt, how);
 	if (attempt->wanted) {

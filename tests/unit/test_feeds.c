@@ -750,6 +750,38 @@ static void test_http_due(void **state)
 	server_stop();
 }
 
+/* Its settings changed: until it is fetched again the list is empty, so that does not wait an interval. */
+static void test_http_without_image_is_due(void **state)
+{
+	struct stage *stage = *state;
+	struct feed_states states = { 0 };
+	char url[128];
+	unsigned int before;
+
+	server_start(plain_pages, ARRAY_SIZE(plain_pages));
+	stage->list.file = NULL;
+	stage->list.url = (char *)url_of("/good", url);
+	load(stage, FEED_CHANGED);
+	assert_int_equal(stage->entries, 2);
+	stage->list.format = LIST_PLAIN;
+	load(stage, FEED_CACHED);
+	assert_int_equal(stage->entries, 0);
+	states.array = &stage->state;
+	states.count = 1;
+	assert_true(feeds_next_refresh(&stage->config, &states) <= (__u64)time(NULL));
+	load(stage, FEED_DUE);
+	assert_int_equal(stage->entries, 2);
+
+	/* but a source that fails is not asked more often for it */
+	stage->list.url = (char *)url_of("/503", url);
+	load(stage, FEED_DUE);
+	assert_int_equal(stage->entries, 0);
+	before = server.requests;
+	load(stage, FEED_DUE);
+	assert_int_equal(server.requests, before);
+	server_stop();
+}
+
 static size_t gzip(const char *text, char *out, size_t size)
 {
 	z_stream stream = { 0 };
@@ -924,6 +956,7 @@ int main(void)
 		STAGED(test_http_same_is_not_parsed_again),
 		STAGED(test_http_without_copy_asks_for_the_whole),
 		STAGED(test_http_due),
+		STAGED(test_http_without_image_is_due),
 		STAGED(test_http_gzip),
 		cmocka_unit_test(test_http_cancel),
 		cmocka_unit_test(test_url_shown),
