@@ -173,7 +173,7 @@ int entries_read(struct entries *entries, const char *path, enum list_format for
 	struct list_image *image = NULL;
 	int error = file_parse(path, format, &image);
 
-	if (error)
+	if (error || !image)
 		return error;
 	entries->hosts = true;
 	error = entries_room(entries, 4, image->count4 * 62);

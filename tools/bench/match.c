@@ -133,8 +133,7 @@ static int rival_add(struct match_run *run, const struct rival *rival)
 	began = seconds_now();
 	error = rival->make(subject, match->entries);
 	if (seconds_now() - began > 5)
-		log_info("%s, %s: %.0f s to load", match->name, rival->name,
-			 seconds_now() - began);
+		log_info("%s, %s: %.0f s to load", match->name, rival->name, seconds_now() - began);
 	if (error) {
 		log_error("%s, %s: %s", match->name, rival->name, strerror(-error));
 		return error;
