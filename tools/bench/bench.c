@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "tools/bench/bench.h"
+#include "tools/bench/loading.h"
 #include "tools/bench/match.h"
 #include "tools/bench/traffic.h"
 #include "user/log.h"
@@ -99,6 +100,9 @@ int main(int argc, char **argv)
 	}
 	if (!error) {
 		error = matches_random() | matches_real() | match_networks6() | traffic_measure();
+		if (!chosen.quick)
+			error |= loading_measure() | swaps_measure();
+		bounds_report();
 		if (chosen.json && report_write(chosen.json))
 			error = -EIO;
 		source_close();
