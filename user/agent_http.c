@@ -169,13 +169,29 @@ static struct MHD_Daemon *daemon_start(struct agent *agent, const struct addrinf
 
 /* ---------------------------------------------------------------- in the loop */
 
+static unsigned int connections(struct MHD_Daemon *daemon)
+{
+	const union MHD_DaemonInfo *info =
+		MHD_get_daemon_info(daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
+
+	return info ? info->num_connections : 0;
+}
+
 static int http_work(struct agent *agent)
 {
 	MHD_UNSIGNED_LONG_LONG timeout_ms;
 	struct http *http = &agent->http;
 	__u64 delay_us = IDLE_US;
+	unsigned int before;
 
-	MHD_run(http->daemon);
+	/*
+	 * At its limit the library listens no more, and only begins to again at the start of a run.
+	 * After one that ended connections no event need ever come to start the next.
+	 */
+	do {
+		before = connections(http->daemon);
+		MHD_run(http->daemon);
+	} while (connections(http->daemon) < before);
 	if (MHD_get_timeout(http->daemon, &timeout_ms) == MHD_YES)
 		delay_us = timeout_ms * 1000;
 	sd_event_source_set_time_relative(http->timer, delay_us);

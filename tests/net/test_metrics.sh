@@ -30,6 +30,16 @@ fetch() { # PATH [curl options]
 	in_ns gw curl -s --max-time 5 "$@" "$URL$path"
 }
 
+# More clients than the agent serves at once come, say nothing and leave again.
+crowd() {
+	in_ns gw bash -c 'for i in {1..100}; do exec {fd}<> /dev/tcp/127.0.0.1/9925; done; sleep 1'
+}
+
+test_crowd() {
+	check "a hundred clients that say nothing come and go" crowd
+	check "and the metrics are served again" wait_for 15 quietly fetch /metrics
+}
+
 # ---------------------------------------------------------------- stimuli
 
 bad_connects() {
@@ -50,6 +60,11 @@ list_grows() {
 		echo $BAD
 		awk 'BEGIN { for (i = 0; i < 200000; i++) print "100." 64 + int(i / 65536) "." int(i / 256) % 256 "." i % 256 }'
 	} > $WORK/blocked.txt
+	quietly gate25 reload
+}
+
+budgets_grow() {
+	echo "limits: {memory: 32M}" >> $CONFIG
 	quietly gate25 reload
 }
 
@@ -116,8 +131,12 @@ restarted_with_less() {
 }
 
 connection_held() {
-	in_ns gw bash -c 'exec 3<> /dev/tcp/127.0.0.1/9925; sleep 3' &
-	sleep 0.3
+	in_ns gw bash -c 'exec 3<> /dev/tcp/127.0.0.1/9925; sleep 5' &
+	wait_for 5 client_is_there
+}
+
+client_is_there() {
+	in_ns gw ss -Htn state established '( dport = :9925 )' | grep -q .
 }
 
 stopped() {
@@ -142,7 +161,7 @@ gate25_list_errors_total list=blocked,kind=bad_line                bad_line     
 gate25_entries list=blocked,family=ipv6                            list_shrinks  =1
 gate25_entries list=blocked,family=ipv4                            list_grows    =200001
 process_resident_memory_bytes -                                    list_shrinks  !
-process_virtual_memory_bytes -                                     list_grows    !
+process_virtual_memory_bytes -                                     budgets_grow  +
 gate25_list_last_success_timestamp_seconds list=blocked            looked_at_again +
 process_cpu_seconds_total -                                        list_shrinks  +
 gate25_overlay_entries origin=manual,family=ipv6                   entry_added   +1
@@ -327,6 +346,7 @@ printf '%s\n' $BAD 2001:db8:bad::66 > $WORK/blocked.txt
 configure
 check "the guard starts" guard_start
 test_http
+test_crowd
 test_table
 test_never_back
 if command -v prometheus > /dev/null && command -v promtool > /dev/null; then
