@@ -130,13 +130,14 @@ restarted_with_less() {
 	guard_start prlimit --nofile=512
 }
 
-connection_held() {
-	in_ns gw bash -c 'exec 3<> /dev/tcp/127.0.0.1/9925; sleep 5' &
-	wait_for 5 client_is_there
+# So many that what a load still holds open does not hide them.
+connections_held() {
+	in_ns gw bash -c 'for i in {1..12}; do exec {fd}<> /dev/tcp/127.0.0.1/9925; done; sleep 7' &
+	wait_for 5 clients_are_there
 }
 
-client_is_there() {
-	in_ns gw ss -Htn state established '( dport = :9925 )' | grep -q .
+clients_are_there() {
+	[ "$(in_ns gw ss -Htn state established '( dport = :9925 )' | wc -l)" -ge 12 ]
 }
 
 stopped() {
@@ -176,7 +177,7 @@ gate25_events_suppressed_total -                                   flood        
 gate25_errors_total kind=config                                    broken        +1
 process_start_time_seconds -                                       restarted     +
 process_max_fds -                                                  restarted_with_less =512
-process_open_fds -                                                 connection_held +
+process_open_fds -                                                 connections_held +
 gate25_build_info -                                                stopped       =0
 gate25_build_info -                                                started       =1
 '
