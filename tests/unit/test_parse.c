@@ -688,7 +688,7 @@ static void test_addresses4(void **state)
 		const char *end = ends[random() % ARRAY_SIZE(ends)];
 		bool entry = inet_pton(AF_INET, line, bytes) == 1;
 
-		strcpy(line + length, end);
+		snprintf(line + length, sizeof(line) - length, "%s", end);
 		snprintf(text[0], sizeof(text[0]), "2001:db8::1\n%s", line);
 		snprintf(text[1], sizeof(text[1]), "2001:db8::1\n%s\n%40s", line, "#");
 		for (int i = 0; i < 2; i++) {

@@ -87,9 +87,9 @@ static int sort4(struct range4 **ranges, size_t count)
 	struct range4 *from = *ranges, *to;
 	size_t counts[3][DIGITS4] = {};
 
-	if (sorted4(from, count))
+	if (!count || sorted4(from, count))
 		return 0;
-	to = malloc(count * sizeof(*to));
+	to = calloc(count, sizeof(*to)); /* fresh pages are zero anyway */
 	if (!to)
 		return -ENOMEM;
 	for (size_t i = 0; i < count; i++) {
@@ -133,9 +133,9 @@ static int sort6(struct range6 **ranges, size_t count)
 	struct range6 *from = *ranges, *to;
 	size_t counts[16][DIGITS6] = {};
 
-	if (sorted6(from, count))
+	if (!count || sorted6(from, count))
 		return 0;
-	to = malloc(count * sizeof(*to));
+	to = calloc(count, sizeof(*to)); /* fresh pages are zero anyway */
 	if (!to)
 		return -ENOMEM;
 	for (size_t i = 0; i < count; i++) {
@@ -207,9 +207,9 @@ static size_t settle6(struct range6 *ranges, size_t count)
 
 int ranges_settle(struct ranges *ranges)
 {
-	if (ranges->count4 && sort4(&ranges->ranges4, ranges->count4))
+	if (sort4(&ranges->ranges4, ranges->count4))
 		return -ENOMEM;
-	if (ranges->count6 && sort6(&ranges->ranges6, ranges->count6))
+	if (sort6(&ranges->ranges6, ranges->count6))
 		return -ENOMEM;
 	/* a sorted array may be a fresh one of exact size */
 	ranges->room4 = ranges->count4;
