@@ -90,7 +90,7 @@ static void control_resync(struct upkeep *upkeep)
 	state_free(state);
 }
 
-/* Budgets that are long full again are emptied, before the clock of their words comes round. No lock: words change by CAS. */
+/* Budgets that are long full again are emptied, before the clock of their words comes round. Words change by CAS. */
 static void sources_sweep(struct guard *guard)
 {
 	__u64 now_ns = monotonic_ns();
@@ -99,23 +99,24 @@ static void sources_sweep(struct guard *guard)
 		source_sweep(guard->sources[i].words, now_ns);
 }
 
+/* All under the lock: a generation with other sizes, put in force meanwhile, would unmap what is walked here. */
 static void upkeep_run(struct agent *agent)
 {
 	struct upkeep *upkeep = &agent->upkeep;
 	int lock = guard_lock(upkeep->config->run_dir, LOCK_WAIT_S);
 
 	upkeep->error = lock < 0 ? lock : 0;
-	if (lock >= 0) {
-		if (upkeep->resync) {
-			upkeep->error = apply_sync_overlay(upkeep->guard, upkeep->config);
-			control_resync(upkeep);
-		}
-		guard_harvest(upkeep->guard);
-		overlay_collect(upkeep->guard);
-		close(lock);
+	if (lock < 0)
+		return;
+	if (upkeep->resync) {
+		upkeep->error = apply_sync_overlay(upkeep->guard, upkeep->config);
+		control_resync(upkeep);
 	}
+	guard_harvest(upkeep->guard);
+	overlay_collect(upkeep->guard);
 	sources_sweep(upkeep->guard);
 	origins_count(upkeep);
+	close(lock);
 }
 
 /* ---------------------------------------------------------------- in the loop */
