@@ -830,6 +830,34 @@ static void test_collisions(void **state)
 
 /* ---------------------------------------------------------------- many */
 
+/* Against each list by itself: for scenes that are too large for the naive reference. */
+static void check_images(struct scene *scene, unsigned int family, u128 address)
+{
+	struct gate25_source source = source_of(family, address & top(family)), first, last;
+	__u64 lists = 0;
+
+	for (size_t i = 0; i < scene->input.count; i++)
+		lists |= (__u64)!list_image_find(scene->lists[i].image, &source, &first, &last)
+			 << i;
+	check_lists(scene, family, address & top(family), lists);
+}
+
+static void check_image_edges(struct scene *scene, const struct list_image *image)
+{
+	for (size_t i = 0; i < image->count4; i++) {
+		for (int beside = -1; beside <= 1; beside++) {
+			check_images(scene, 4, (u128)image->ranges4[i].first + beside);
+			check_images(scene, 4, (u128)image->ranges4[i].last + beside);
+		}
+	}
+	for (size_t i = 0; i < image->count6; i++) {
+		for (int beside = -1; beside <= 1; beside++) {
+			check_images(scene, 6, address6_value(&image->ranges6[i].first) + beside);
+			check_images(scene, 6, address6_value(&image->ranges6[i].last) + beside);
+		}
+	}
+}
+
 #define MANY 1000000
 
 static void test_million(void **state)
@@ -862,6 +890,45 @@ static void test_million(void **state)
 	}
 	compiled_table_free(table);
 	list_image_free(image);
+}
+
+/* Entries `from` to `to` of a random sequence: hosts, or networks below a /16. */
+static struct list_image *sequence_image(__u64 seed, unsigned int from, unsigned int to,
+					 bool networks)
+{
+	struct ranges ranges = {};
+	struct list_image *image = NULL;
+
+	random_state = seed;
+	for (unsigned int i = 0; i < to; i++) {
+		__u32 address = random64(), rest = networks ? 0xffffffffU >> (17 + below(15)) : 0;
+
+		if (i >= from)
+			assert_int_equal(ranges_add4(&ranges, address & ~rest, address | rest), 0);
+	}
+	assert_int_equal(ranges_finish(&ranges, &image), 0);
+	return image;
+}
+
+/* Two lists of hosts that share many, and networks among them. */
+static void test_many_classes(void **state)
+{
+	(void)state;
+	memset(&scene, 0, sizeof(scene));
+	scene.input = (struct compile_input){ scene.lists, 3, 2 };
+	scene.lists[0].image = sequence_image(30, 0, 300000, false);
+	scene.lists[1].image = sequence_image(30, 200000, 400000, false);
+	scene.lists[2].image = sequence_image(31, 0, 20000, true);
+	for (size_t i = 0; i < scene.input.count; i++) {
+		scene.lists[i].info.weight = 1;
+		scene.lists[i].info.action = GATE25_DROP;
+		scene.lists[i].info.services = 1;
+	}
+	scene_compile(&scene);
+	assert_int_equal(scene.table->classes_count, 8);
+	for (size_t i = 0; i < scene.input.count; i++)
+		check_image_edges(&scene, scene.lists[i].image);
+	scene_release(&scene);
 }
 
 /* How many lengths the look-up tries for an address. */
@@ -997,33 +1064,6 @@ static bool reals_read(struct scene *scene)
 	return all;
 }
 
-static void check_real(struct scene *scene, unsigned int family, u128 address)
-{
-	struct gate25_source source = source_of(family, address & top(family)), first, last;
-	__u64 lists = 0;
-
-	for (size_t i = 0; i < scene->input.count; i++)
-		lists |= (__u64)!list_image_find(scene->lists[i].image, &source, &first, &last)
-			 << i;
-	check_lists(scene, family, address & top(family), lists);
-}
-
-static void check_real_edges(struct scene *scene, const struct list_image *image)
-{
-	for (size_t i = 0; i < image->count4; i++) {
-		for (int beside = -1; beside <= 1; beside++) {
-			check_real(scene, 4, (u128)image->ranges4[i].first + beside);
-			check_real(scene, 4, (u128)image->ranges4[i].last + beside);
-		}
-	}
-	for (size_t i = 0; i < image->count6; i++) {
-		for (int beside = -1; beside <= 1; beside++) {
-			check_real(scene, 6, address6_value(&image->ranges6[i].first) + beside);
-			check_real(scene, 6, address6_value(&image->ranges6[i].last) + beside);
-		}
-	}
-}
-
 /* Each list by itself is the reference here: where its ranges are is the parsers' to test. */
 static void test_real(void **state)
 {
@@ -1037,9 +1077,9 @@ static void test_real(void **state)
 	}
 	scene_compile(&scene);
 	for (size_t i = 0; i < scene.input.count; i++)
-		check_real_edges(&scene, scene.lists[i].image);
+		check_image_edges(&scene, scene.lists[i].image);
 	for (unsigned int i = 0; i < 100000; i++)
-		check_real(&scene, 4, random64());
+		check_images(&scene, 4, random64());
 	print_message("# real lists: %u addresses, %zu classes\n", met.addresses,
 		      scene.table->classes_count);
 	assert_true(met.allowed && met.blocked && met.observed);
@@ -1053,8 +1093,8 @@ int main(void)
 		cmocka_unit_test(test_random_sets), cmocka_unit_test(test_observed),
 		cmocka_unit_test(test_shapes),	    cmocka_unit_test(test_sums),
 		cmocka_unit_test(test_bounds),	    cmocka_unit_test(test_collisions),
-		cmocka_unit_test(test_million),	    cmocka_unit_test(test_many6),
-		cmocka_unit_test(test_real),
+		cmocka_unit_test(test_million),	    cmocka_unit_test(test_many_classes),
+		cmocka_unit_test(test_many6),	    cmocka_unit_test(test_real),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
