@@ -23,6 +23,12 @@ static void service_ports(struct build *build, const struct node *value, struct 
 	} else if (!value_kind(build->reading, value, NODE_SEQUENCE, "ports: [25]")) {
 		return;
 	}
+	if (!count)
+		reading_error(build->reading, value->place,
+			      "ports: is empty, so nothing would be guarded; name a port, as in "
+			      "ports: [25]%s",
+			      value == node_get(build->root, "ports") ? ", or leave the key out" :
+									"");
 	for (size_t i = 0; i < count; i++) {
 		long port;
 
@@ -120,6 +126,10 @@ void services_read(struct build *build, const struct node *value, void *target)
 	if (!value_kind(build->reading, value, NODE_SEQUENCE,
 			"services: [{name: mx, ports: [25]}]"))
 		return;
+	if (!value->count)
+		reading_error(build->reading, value->place,
+			      "services: is empty, so nothing would be guarded; name a service, as "
+			      "in services: [{name: mx, ports: [25]}], or leave the key out");
 	for (size_t i = 0; i < value->count; i++) {
 		const struct node *item = value->items[i];
 		struct config_service *service = &config->services[config->services_count];

@@ -523,6 +523,15 @@ static int file_open(struct reading *reading, const char *path, const struct pla
 	return fd;
 }
 
+/* A write that was cut short leaves an empty file: taken at its word, it would take the guard off. */
+static void refuse_empty(struct reading *reading, unsigned int file, const struct node *root)
+{
+	if (!root->count && !reading->errors)
+		reading_error(reading, (struct place){ file, 0 },
+			      "is empty: there is no key in it; write at least interfaces: [eth0], "
+			      "or bring back what stood there");
+}
+
 int tree_read(struct reading *reading, const char *path, const struct place *from,
 	      struct node **root)
 {
@@ -554,6 +563,8 @@ int tree_read(struct reading *reading, const char *path, const struct place *fro
 			      strerror(-error));
 	else
 		error = parse_bytes(reading, file, bytes, size, *root);
+	if (!from && !error)
+		refuse_empty(reading, file, *root);
 out:
 	free(bytes);
 	close(fd);

@@ -72,6 +72,20 @@ static const struct refusal {
 	{ "threshold 0", "threshold: 0\n", "1: threshold: '0' is not a number from 1 to 1000" },
 	{ "port 0", "ports: [0]\n", "1: ports: '0' is not a number from 1 to 65535" },
 	{ "no number", "ports: [smtp]\n", "1: ports: 'smtp'" },
+	{ "no port", WHO "ports: []\n",
+	  "2: ports: is empty, so nothing would be guarded; name a port, as in ports: [25], or "
+	  "leave "
+	  "the key out" },
+	{ "service with no port", WHO "services: [{name: a, ports: []}]\n",
+	  "2: ports: is empty, so nothing would be guarded; name a port, as in ports: [25]\n" },
+	{ "no service", WHO "services: []\n",
+	  "2: services: is empty, so nothing would be guarded; name a service, as in services: "
+	  "[{name: mx, ports: [25]}], or leave the key out" },
+	{ "no value of services", WHO "services:\n", "2: services: is empty, so nothing" },
+	{ "an empty file", "", ": is empty: there is no key in it; " },
+	{ "comments alone", "# interfaces: [eth0]\n\n", ": is empty: there is no key in it; " },
+	{ "an empty document", "---\n", ": is empty: there is no key in it; " },
+	{ "an empty mapping", "{}\n", ": is empty: there is no key in it; " },
 	{ "ports and services", "ports: [25]\nservices: [{name: a, ports: [465]}]\n",
 	  "1: ports: and services: exclude each other" },
 	{ "same port twice", "services:\n  - {name: a, ports: [25]}\n  - {name: b, ports: [25]}\n",
@@ -249,11 +263,12 @@ static void test_whole(void **state)
 
 static void test_defaults(void **state)
 {
+	static const char yaml[] = "threshold: 1\n";
 	char *said = NULL;
 	struct config *config;
 
 	(void)state;
-	file_write("main.yaml", "", 0);
+	file_write("main.yaml", yaml, strlen(yaml));
 	config = config_of(&said);
 	assert_non_null(config);
 	assert_non_null(strstr(said, "warning: no interface is guarded"));
@@ -335,6 +350,10 @@ static void test_includes(void **state)
 	include(INCLUDE, "threshold: 2\n", "threshold: 3\n", "conf.d/1.yaml:1");
 	include(INCLUDE, "lists: [{name: a, file: /a}]\n", "lists: [{name: a, file: /b}]\n",
 		"key 'file' is set here and in ");
+	include(INCLUDE, "# nothing yet\n", "",
+		NULL); /* of several files, only the first must hold something */
+	include("include: conf.d/*.yaml\n", WHO "services: [{name: a, ports: [25]}]\n",
+		"services: []\n", NULL);
 	include(INCLUDE, "policy: x\n", "", "conf.d/1.yaml:1: policy: 'x'");
 }
 
