@@ -169,10 +169,10 @@ _Static_assert(sizeof(struct gate25_control) == 128, "control");
 #define GATE25_CLASS_SHADOW 4 /* sum of all lists reaches the threshold */
 
 struct gate25_class {
-	__u64 lists;			     /* bit per list of the generation, allow lists too */
-	__u8 flags[GATE25_SERVICES];	     /* GATE25_CLASS_* */
-	__u8 action[GATE25_SERVICES];	     /* enum gate25_verdict where BLOCK is set */
-	__u8 shadow_action[GATE25_SERVICES]; /* where SHADOW is set */
+	__u64 lists;		      /* bit per list of the generation, allow lists too */
+	__u8 flags[GATE25_SERVICES];  /* GATE25_CLASS_* */
+	__u8 action[GATE25_SERVICES]; /* enum gate25_verdict where BLOCK is set */
+	__u8 spare[GATE25_SERVICES];
 	__s16 score[GATE25_SERVICES];	     /* enforced sum, for people */
 	__s16 shadow_score[GATE25_SERVICES]; /* sum over all lists */
 };
@@ -359,8 +359,7 @@ struct gate25_generation {
 	__u16 ports[GATE25_PORTS];	  /* host byte order */
 	__u8 port_services[GATE25_PORTS]; /* bit per service slot */
 	__u32 ports_count;
-	__u8 default_action[GATE25_SERVICES];
-	__u8 pad[4];
+	__u8 spare[12];
 	char version[32]; /* of gate25 that made it */
 	/*
 	 * written once, after its last CPU: what list_totals become, so that a harvest can be

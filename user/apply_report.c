@@ -175,7 +175,8 @@ static void generations_compare(struct apply_report *report, const struct gate25
 	if (old->services != fresh->services || old->ports_count != fresh->ports_count ||
 	    memcmp(old->ports, fresh->ports, sizeof(old->ports)) != 0 ||
 	    memcmp(old->port_services, fresh->port_services, sizeof(old->port_services)) != 0 ||
-	    memcmp(old->default_action, fresh->default_action, sizeof(old->default_action)) != 0)
+	    memcmp(old->settings.default_action, fresh->settings.default_action,
+		   sizeof(old->settings.default_action)) != 0)
 		apply_say(report->changes, "services: changed");
 }
 

@@ -138,8 +138,6 @@ static int settings_fill(struct generation *generation, const struct generation_
 	}
 	settings->allow_in_table = plan->table->allow_services;
 	settings->table_empty = !plan->table->layout.has_v4 && !plan->table->layout.has_v6;
-	memcpy(generation->info.default_action, settings->default_action,
-	       sizeof(settings->default_action));
 	return 0;
 }
 

@@ -182,15 +182,14 @@ static void check_class(const struct scene *scene, const struct gate25_class *cl
 			     (shadow.blocks ? GATE25_CLASS_SHADOW : 0);
 
 		if (class->flags[service] != flags || class->action[service] != enforced.action ||
-		    class->shadow_action[service] != shadow.action ||
 		    class->score[service] != enforced.score ||
 		    class->shadow_score[service] != shadow.score)
-			fail_msg("lists %llx, service %u: flags %u actions %u %u scores %d %d, "
-				 "want %u %u %u %d %d",
+			fail_msg("lists %llx, service %u: flags %u action %u scores %d %d, "
+				 "want %u %u %d %d",
 				 (unsigned long long)lists, service, class->flags[service],
-				 class->action[service], class->shadow_action[service],
-				 class->score[service], class->shadow_score[service], flags,
-				 enforced.action, shadow.action, enforced.score, shadow.score);
+				 class->action[service], class->score[service],
+				 class->shadow_score[service], flags, enforced.action,
+				 enforced.score, shadow.score);
 		met.allowed += flags == GATE25_CLASS_ALLOW;
 		met.blocked += flags == (GATE25_CLASS_BLOCK | GATE25_CLASS_SHADOW);
 		met.both += (flags & GATE25_CLASS_ALLOW) && (flags & GATE25_CLASS_BLOCK);

@@ -90,10 +90,8 @@ static void class_judge(struct gate25_class *class, const struct compile_input *
 		class->flags[service] |= GATE25_CLASS_BLOCK;
 		class->action[service] = enforced.action;
 	}
-	if (shadow.any && sum_score(&shadow, input->threshold) >= input->threshold) {
+	if (shadow.any && sum_score(&shadow, input->threshold) >= input->threshold)
 		class->flags[service] |= GATE25_CLASS_SHADOW;
-		class->shadow_action[service] = shadow.action;
-	}
 }
 
 int classes_init(struct classes *classes)
