@@ -17,7 +17,7 @@
 #include "tools/bench/traffic.h"
 #include "user/log.h"
 
-static struct options chosen = { .repetitions = 5, .seconds = 0.3, .cpu = 1 };
+static struct options chosen = { .repetitions = 5, .seconds = 0.2, .cpu = 1 };
 const struct options *const options = &chosen;
 
 static void usage(FILE *file)
@@ -26,7 +26,7 @@ static void usage(FILE *file)
 		"usage: bench [-n REPETITIONS] [-r REGEX] [-s SECONDS] [-c CPU] [-q] [-o FILE]\n\n"
 		"  -n  repetitions of each row (5)\n"
 		"  -r  only the rows whose names match, and the program that only drops\n"
-		"  -s  length of a repetition (0.3)\n"
+		"  -s  length of a repetition (0.2)\n"
 		"  -c  the CPU that everything runs on (the last)\n"
 		"  -q  quick: gate25 alone, without rivals and without loading\n"
 		"  -o  results as JSON (none)\n");
