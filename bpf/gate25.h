@@ -312,7 +312,8 @@ struct gate25_list_info {
 	__u8 observe;  /* 1: its policy is observe */
 	__u8 action;   /* enum gate25_verdict */
 	__u8 services; /* bit per service slot */
-	__u8 pad[6];
+	__u8 pad[2];
+	__u32 digest; /* of its entries; 0: not known */
 	__u64 entries4, entries6;
 	__u64 loaded_s; /* last success, seconds since 1970 */
 };

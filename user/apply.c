@@ -85,6 +85,7 @@ static int lists_describe(const struct config *config, const struct state *state
 		info->entries4 = lists[i].image->count4;
 		info->entries6 = lists[i].image->count6;
 		info->loaded_s = lists[i].image->loaded_s;
+		info->digest = list_image_digest(lists[i].image);
 	}
 	return 0;
 }

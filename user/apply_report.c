@@ -39,21 +39,31 @@ void apply_say(json_t *facts, const char *format, ...)
 	va_end(arguments);
 }
 
+static void lines_say(json_t *facts, char *lines)
+{
+	char *rest, *line;
+
+	for (line = lines ? strtok_r(lines, "\n", &rest) : NULL; line;
+	     line = strtok_r(NULL, "\n", &rest))
+		apply_say(facts, "%s", line);
+}
+
 int apply_read_config(const char *path, struct apply_report *report, struct config **out)
 {
-	char *said = NULL, *rest, *line;
-	size_t length = 0;
-	FILE *stream = open_memstream(&said, &length);
-	int error;
+	char *errors = NULL, *warnings = NULL;
+	size_t bytes = 0;
+	FILE *wrong = open_memstream(&errors, &bytes);
+	FILE *doubtful = wrong ? open_memstream(&warnings, &bytes) : NULL;
+	int error = doubtful ? config_read_apart(path, wrong, doubtful, out) : -ENOMEM;
 
-	if (!stream)
-		return -ENOMEM;
-	error = config_read(path, stream, out);
-	fclose(stream);
-	for (line = strtok_r(said, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
-		apply_say(strstr(line, "warning: ") ? report->warnings : report->errors, "%s",
-			  line);
-	free(said);
+	if (doubtful)
+		fclose(doubtful);
+	if (wrong)
+		fclose(wrong);
+	lines_say(report->warnings, warnings);
+	lines_say(report->errors, errors);
+	free(warnings);
+	free(errors);
 	return error;
 }
 
@@ -122,6 +132,8 @@ static void list_compare(struct apply_report *report, const struct gate25_list_i
 {
 	__u64 had = old ? old->entries4 + old->entries6 : 0;
 	__u64 has = fresh->entries4 + fresh->entries6;
+	/* A generation of an earlier version has no digest: then nothing is known of its entries. */
+	bool others = old && old->digest && old->digest != fresh->digest;
 	char before[32], after[64], settings[128];
 
 	count_format(has, "entry", "entries", after);
@@ -134,8 +146,8 @@ static void list_compare(struct apply_report *report, const struct gate25_list_i
 	if (had != has)
 		apply_say(report->changes, "list %s: %s → %s%s", fresh->name,
 			  number_format(had, before), after, settings);
-	else if (old->loaded_s != fresh->loaded_s && fresh->loaded_s && !settings[0])
-		return; /* read again, and as long as before: nothing to tell */
+	else if (others)
+		apply_say(report->changes, "list %s: changed, %s%s", fresh->name, after, settings);
 	else if (settings[0])
 		apply_say(report->changes, "list %s: %s", fresh->name, settings + 2);
 }

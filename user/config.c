@@ -99,7 +99,7 @@ static int config_build(struct reading *reading, const char *path, struct config
 	return reading->errors ? -EINVAL : 0;
 }
 
-int config_read(const char *path, FILE *errors, struct config **out)
+int config_read_apart(const char *path, FILE *errors, FILE *warnings, struct config **out)
 {
 	struct config *config = config_new();
 	struct reading reading;
@@ -109,7 +109,7 @@ int config_read(const char *path, FILE *errors, struct config **out)
 		return -ENOMEM;
 	reading_begin(&reading);
 	error = config_build(&reading, path, config);
-	reading_report(&reading, errors);
+	reading_report(&reading, errors, warnings);
 	if (!error)
 		error = files_keep(&reading, config);
 	if (error == -ENOMEM)
@@ -120,6 +120,11 @@ int config_read(const char *path, FILE *errors, struct config **out)
 		*out = config;
 	reading_end(&reading);
 	return error;
+}
+
+int config_read(const char *path, FILE *errors, struct config **out)
+{
+	return config_read_apart(path, errors, NULL, out);
 }
 
 int config_read_paths(const char *path, bool *faults, struct config **out)

@@ -28,6 +28,7 @@ enum attach_mode { ATTACH_AUTO, ATTACH_NATIVE, ATTACH_GENERIC };
 struct config_interface {
 	char name[16];
 	enum attach_mode mode;
+	unsigned int file, line; /* where it is named; file: index in config.files */
 };
 
 struct config_service {
@@ -94,6 +95,8 @@ struct config {
  * … with a message written. *out is left alone on failure.
  */
 int config_read(const char *path, FILE *errors, struct config **out);
+/* Likewise, with the doubts on a stream of their own and without that word. */
+int config_read_apart(const char *path, FILE *errors, FILE *warnings, struct config **out);
 void config_free(struct config *config); /* NULL is fine */
 
 /*

@@ -144,20 +144,22 @@ static int problem_compare(const void *left, const void *right)
 	return a->order < b->order ? -1 : 1;
 }
 
-void reading_report(struct reading *reading, FILE *out)
+void reading_report(struct reading *reading, FILE *errors, FILE *warnings)
 {
 	if (reading->problems_count)
 		qsort(reading->problems, reading->problems_count, sizeof(*reading->problems),
 		      problem_compare);
 	for (size_t i = 0; i < reading->problems_count; i++) {
 		const struct problem *problem = &reading->problems[i];
+		FILE *out = problem->warning && warnings ? warnings : errors;
 
 		fputs(reading->files[problem->place.file].name, out);
 		if (problem->place.line)
 			fprintf(out, ":%u", problem->place.line);
-		fprintf(out, ": %s%s\n", problem->warning ? "warning: " : "", problem->text);
+		fprintf(out, ": %s%s\n", problem->warning && !warnings ? "warning: " : "",
+			problem->text);
 	}
 	if (reading->problems_hidden)
-		fprintf(out, "%s: %zu further problems are not shown\n", reading->files[0].name,
+		fprintf(errors, "%s: %zu further problems are not shown\n", reading->files[0].name,
 			reading->problems_hidden);
 }

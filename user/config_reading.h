@@ -60,7 +60,10 @@ void reading_warning(struct reading *reading, struct place place, const char *fo
 /* "FILE:LINE" of a place, for a message about another one. Static text, good until the next call. */
 const char *reading_where(const struct reading *reading, struct place place);
 
-/* Writes the problems, in the order of files and lines. */
-void reading_report(struct reading *reading, FILE *out);
+/*
+ * Writes the problems, in the order of files and lines. Without `warnings` all are on one stream, and doubts
+ * say so.
+ */
+void reading_report(struct reading *reading, FILE *errors, FILE *warnings);
 
 #endif

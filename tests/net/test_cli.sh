@@ -100,6 +100,10 @@ load() {
 	says 0 "blocked" - reload
 	check "what changed is told, and what did not is not" \
 		[ "$(gate25 reload)" = "nothing changed" ]
+	sed -i s/203.0.113.67/203.0.113.68/ $WORK/blocked.txt
+	says 0 "^list blocked: changed, 3 entries$" - reload
+	sed -i s/203.0.113.68/203.0.113.67/ $WORK/blocked.txt
+	says 0 "^list blocked: changed, 3 entries$" - reload
 	says 0 "^guarding mx0 \(native\): enforcing, 2 lists, 4 entries" - status
 	check_not "a listed one gets no connection" connects $LISTED
 	check_not "nor over IPv6" connects $LISTED6
@@ -212,6 +216,14 @@ broken() {
 	json "check" '.results[0].ok' false check
 	says 1 - "gate25.yaml:[0-9]+: .*nonsense.*stays so" reload
 	check_not "the old state is in force" connects $LISTED
+	configure 'threshold: "warning: 1"'
+	says 1 - $'(^|\n)'"$CONFIG:[0-9]+: threshold: 'warning: 1' is not" reload
+	check_not "and no more is said than that" grep -q "Invalid argument" $WORK/err
+	configure 'threshold: 9'
+	says 0 "threshold: 1 → 9" $'(^|\n)'"warning: $CONFIG:[0-9]+: all lists together" reload
+	configure
+	says 0 "threshold: 9 → 1" - reload
+	configure 'nonsense: 1'
 	says 0 "warning +$CONFIG cannot be used" "cannot be used" status
 	says 0 "^paused" "warning: $CONFIG cannot be used" pause
 	check "pause acts" connects $LISTED

@@ -312,6 +312,30 @@ static void test_doubts(void **state)
 	}
 }
 
+/* What an operator wrote may look like our own words: it is told apart all the same. */
+static void test_apart(void **state)
+{
+	static const char yaml[] = "policy: \"warning: enforce\"\nports: [25]\n";
+	char *wrong = NULL, *doubtful = NULL, path[128];
+	struct config *config = NULL;
+	size_t size;
+	FILE *errors = open_memstream(&wrong, &size);
+	FILE *warnings = open_memstream(&doubtful, &size);
+
+	(void)state;
+	file_write("main.yaml", yaml, strlen(yaml));
+	snprintf(path, sizeof(path), "%s/main.yaml", folder);
+	assert_int_not_equal(config_read_apart(path, errors, warnings, &config), 0);
+	fclose(errors);
+	fclose(warnings);
+	assert_non_null(strstr(wrong, "1: policy: 'warning: enforce' is not known"));
+	assert_null(strstr(wrong, "no interface"));
+	assert_non_null(strstr(doubtful, "no interface is guarded"));
+	assert_null(strstr(doubtful, "warning"));
+	free(wrong);
+	free(doubtful);
+}
+
 /* ---------------------------------------------------------------- several files */
 
 static void include(const char *first, const char *second, const char *third, const char *want)
@@ -425,13 +449,10 @@ static int teardown(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_all_problems_are_said),
-		cmocka_unit_test(test_whole),
-		cmocka_unit_test(test_defaults),
-		cmocka_unit_test(test_doubts),
-		cmocka_unit_test(test_includes),
-		cmocka_unit_test(test_paths_of_a_broken_file),
+		cmocka_unit_test(test_refused),	  cmocka_unit_test(test_all_problems_are_said),
+		cmocka_unit_test(test_whole),	  cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_doubts),	  cmocka_unit_test(test_apart),
+		cmocka_unit_test(test_includes),  cmocka_unit_test(test_paths_of_a_broken_file),
 		cmocka_unit_test(test_mutations),
 	};
 

@@ -219,6 +219,30 @@ static void test_find(void **state)
 	}
 }
 
+/* Every entry counts, and nothing but the entries. */
+static void test_digest(void **state)
+{
+	__u32 *bound[] = { &ranges4[0].last, &ranges4[3].first };
+	struct list_image other = sample;
+	__u32 digest = list_image_digest(&sample);
+
+	(void)state;
+	other.loaded_s++;
+	other.lines++;
+	other.source_digest++;
+	assert_int_equal(list_image_digest(&other), digest);
+	for (size_t i = 0; i < ARRAY_SIZE(bound); i++) {
+		++*bound[i];
+		assert_int_not_equal(list_image_digest(&sample), digest);
+		--*bound[i];
+	}
+	ranges6[1].first.lo--;
+	assert_int_not_equal(list_image_digest(&sample), digest);
+	ranges6[1].first.lo++;
+	other = (struct list_image){ .count4 = 0 };
+	assert_int_not_equal(list_image_digest(&other), 0);
+}
+
 static int folder_make(void **state)
 {
 	(void)state;
@@ -240,7 +264,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_there_and_back), cmocka_unit_test(test_damage),
 		cmocka_unit_test(test_disorder),       cmocka_unit_test(test_paths),
-		cmocka_unit_test(test_find),
+		cmocka_unit_test(test_find),	       cmocka_unit_test(test_digest),
 	};
 
 	return cmocka_run_group_tests(tests, folder_make, folder_remove);

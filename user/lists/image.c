@@ -79,15 +79,26 @@ __u64 list_digest(__u64 seed, const void *bytes, size_t length)
 	return digest_step(digest, word);
 }
 
+static __u64 ranges_digest(__u64 digest, const struct list_image *image)
+{
+	digest = list_digest(digest, image->ranges4, image->count4 * sizeof(struct range4));
+	return list_digest(digest, image->ranges6, image->count6 * sizeof(struct range6));
+}
+
 static __u64 checksum(const struct image_header *header, const struct list_image *image)
 {
 	struct image_header copy = *header;
-	__u64 digest;
 
 	copy.checksum = 0;
-	digest = list_digest(0, &copy, sizeof(copy));
-	digest = list_digest(digest, image->ranges4, image->count4 * sizeof(struct range4));
-	return list_digest(digest, image->ranges6, image->count6 * sizeof(struct range6));
+	return ranges_digest(list_digest(0, &copy, sizeof(copy)), image);
+}
+
+__u32 list_image_digest(const struct list_image *image)
+{
+	__u64 digest = ranges_digest(0, image);
+
+	digest ^= digest >> 32;
+	return (__u32)digest ? (__u32)digest : 1;
 }
 
 void list_image_free(struct list_image *image)

@@ -42,6 +42,11 @@ struct list_image {
 /* A digest of 64 bits, for telling changes and damage, not for defence; `seed` chains it. */
 __u64 list_digest(__u64 seed, const void *bytes, size_t length);
 
+/*
+ * Of the entries alone, however and whenever they were read: another one for almost every change. Never 0.
+ */
+__u32 list_image_digest(const struct list_image *image);
+
 /* Frees it with its arrays; NULL is fine. */
 void list_image_free(struct list_image *image);
 
