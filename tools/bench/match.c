@@ -135,7 +135,9 @@ static int rival_add(struct match_run *run, const struct rival *rival)
 	if (seconds_now() - began > 5)
 		log_info("%s, %s: %.0f s to load", match->name, rival->name, seconds_now() - began);
 	if (error) {
-		log_error("%s, %s: %s", match->name, rival->name, strerror(-error));
+		log_error("%s, %s: left out, it could not be set up", match->name, rival->name);
+		if (!subject->close)
+			device_remove(&subject->device);
 		return error;
 	}
 	group_row(&run->group, subject, &match->hit, BIT(TALLY_LISTED), "%s hit %s", match->name,
@@ -149,7 +151,7 @@ static int rival_add(struct match_run *run, const struct rival *rival)
 int match_measure(const struct match *match)
 {
 	struct match_run *run;
-	int error;
+	int error, failed = 0;
 
 	if (!match_wanted(match))
 		return 0;
@@ -162,7 +164,7 @@ int match_measure(const struct match *match)
 	if (!error && guard_wanted(match))
 		error = guards_add(run);
 	for (int i = 0; i < rivals_count && !error && !options->quick; i++)
-		error = rival_add(run, &rivals[i]);
+		failed |= rival_add(run, &rivals[i]);
 	if (!error) {
 		error = group_measure(&run->group);
 		report_group(&run->group);
@@ -171,7 +173,7 @@ int match_measure(const struct match *match)
 	guard_stop(run->shipped);
 	guard_stop(run->unlimited);
 	free(run);
-	return error;
+	return error ? error : failed;
 }
 
 /* ---------------------------------------------------------------- lists */
