@@ -77,6 +77,7 @@ int apply_now(const char *config_path, enum feed_how how, char *const *ifaces, s
 /*
  * Asks the running agent through run_dir/gate25d.sock: one JSON object {"command": …} and one
  * in return: {"ok": bool, "changes": […], "warnings": […], "errors": […]}. -ENOENT or -ECONNREFUSED: no agent runs.
+ * -ETIMEDOUT: it hangs or is held up. -ECONNRESET: it went away before it answered. Nothing is logged.
  *   "reload"  reads configuration, state and the sources that changed, and waits until all that is in force
  *   "apply"   the same without looking at the sources: after a change of the state (load, policy of a list)
  *   "status"  answers at once: {"ok", "version", "pid", "loading", "lists": [{"name", "error", …}]}

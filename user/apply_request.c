@@ -12,8 +12,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "user/log.h"
-
 #define ANSWER_S 600 /* a reload may wait for slow sources */
 #define STATUS_S 3   /* what is answered at once, unless the agent hangs */
 
@@ -39,17 +37,40 @@ static int socket_connect(const char *run_dir, int patience_s)
 	return fd;
 }
 
-static size_t socket_take(void *buffer, size_t size, void *context)
-{
-	ssize_t got = recv(*(int *)context, buffer, size, 0);
+struct answer_stream {
+	int fd;
+	size_t bytes;
+	int error; /* what ended it */
+};
 
+static size_t answer_take(void *buffer, size_t size, void *context)
+{
+	struct answer_stream *stream = context;
+	ssize_t got = recv(stream->fd, buffer, size, 0);
+
+	if (got > 0)
+		stream->bytes += got;
+	if (got < 0)
+		stream->error = errno == EAGAIN ? -ETIMEDOUT : -errno;
 	return got < 0 ? (size_t)-1 : (size_t)got;
+}
+
+static int answer_read(int fd, json_t **reply)
+{
+	struct answer_stream stream = { .fd = fd };
+	json_error_t why;
+
+	*reply = json_load_callback(answer_take, &stream, JSON_DISABLE_EOF_CHECK, &why);
+	if (*reply)
+		return 0;
+	if (stream.error)
+		return stream.error;
+	return stream.bytes ? -EBADMSG : -ECONNRESET;
 }
 
 int agent_request(const char *run_dir, const char *command, json_t **reply)
 {
 	int fd = socket_connect(run_dir, strcmp(command, "status") == 0 ? STATUS_S : ANSWER_S);
-	json_error_t why;
 	char text[64];
 	int length, error = 0;
 
@@ -60,14 +81,8 @@ int agent_request(const char *run_dir, const char *command, json_t **reply)
 		error = -EINVAL;
 	else if (send(fd, text, length, MSG_NOSIGNAL) != length || shutdown(fd, SHUT_WR))
 		error = -EIO;
-	if (!error) {
-		*reply = json_load_callback(socket_take, &fd, JSON_DISABLE_EOF_CHECK, &why);
-		if (!*reply) {
-			log_error("the agent gave no answer (%s); was it stopped meanwhile?",
-				  why.text);
-			error = -EIO;
-		}
-	}
+	if (!error)
+		error = answer_read(fd, reply);
 	close(fd);
 	return error;
 }

@@ -212,9 +212,15 @@ static void agent_doubt(struct status *status)
 		doubt(status, SEVERITY_WARNING,
 		      "the agent does not run: the guard works, but lists are not refreshed and "
 		      "there are no metrics; systemctl start gate25d");
+	else if (status->agent_error == -ETIMEDOUT)
+		doubt(status, SEVERITY_WARNING,
+		      "the agent runs but does not answer: it is held up, or stopped by a signal; "
+		      "the "
+		      "guard works, but lists are not refreshed; systemctl restart gate25d");
 	else
 		doubt(status, SEVERITY_WARNING,
-		      "the agent does not answer (%s); systemctl restart gate25d",
+		      "the agent gave no answer (%s): did it stop just now? systemctl status "
+		      "gate25d",
 		      strerror(-status->agent_error));
 }
 

@@ -281,6 +281,9 @@ agent_alive() {
 	check "and over a start of the agent" connects $LISTED
 	says 0 "." - load
 	check_not "load puts it in force again" connects $LISTED
+	kill -STOP "$agent"
+	says 1 "^GATE25 WARNING - guarding.*the agent runs but does not answer" - status --check
+	kill -CONT "$agent"
 	check "the agent is killed" guard_kill
 	says 0 "^paused" - pause
 	check "pause acts with the agent dead" connects $LISTED
