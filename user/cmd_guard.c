@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * load, unload, reload, check: what is in force as a whole. pause, resume and policy are in
- * cmd_policy.c.
+ * load, unload, reload: what is in force as a whole. pause, resume and policy are in cmd_policy.c,
+ * check in cmd_check.c.
  *
  * In: the configuration, the last good lists, interfaces by name. Out: a generation in force, or
  * none.
@@ -316,68 +316,6 @@ static int reload_run(struct cli *cli, int argc, char **argv)
 	return code;
 }
 
-/* ---------------------------------------------------------------- check */
-
-/* Splits what config_read() said into problems and doubts. */
-static json_t *check_lines(char *said, bool doubts)
-{
-	json_t *lines = json_array();
-	char *copy = strdup(said ? said : ""), *rest, *line;
-
-	for (line = copy ? strtok_r(copy, "\n", &rest) : NULL; line;
-	     line = strtok_r(NULL, "\n", &rest))
-		if ((strstr(line, ": warning: ") != NULL) == doubts)
-			json_array_append_new(lines, json_string(line));
-	free(copy);
-	return lines;
-}
-
-static void check_say(const struct cli *cli, const char *path, const struct config *config)
-{
-	char interfaces[64], services[64], lists[64];
-	unsigned int allow = 0;
-
-	for (size_t i = 0; i < config->lists_count; i++)
-		allow += config->lists[i].allow;
-	cli_say(cli, "%s: ok: %s, %s, %s (%u of them allow)", path,
-		count_format(config->interfaces_count, "interface", "interfaces", interfaces),
-		count_format(config->services_count, "service", "services", services),
-		count_format(config->lists_count, "list", "lists", lists), allow);
-}
-
-static int check_run(struct cli *cli, int argc, char **argv)
-{
-	struct config *config = NULL;
-	const char *path = cli->config_path;
-	FILE *messages;
-	char *said = NULL;
-	size_t bytes;
-	int code = cli_options(cli, argc, argv, no_options, &argc, &argv), error;
-
-	if (!code && argc > 1)
-		code = cli_fail(cli, EXIT_USAGE, "one file is wanted");
-	if (code)
-		return code;
-	path = argc ? argv[0] : path;
-	messages = open_memstream(&said, &bytes);
-	if (!messages)
-		return cli_fail(cli, EXIT_FAILED, "out of memory");
-	error = config_read(path, messages, &config);
-	fclose(messages);
-	if (said)
-		fputs(said, stderr);
-	if (!error)
-		check_say(cli, path, config);
-	code = cli_results(cli,
-			   json_pack("[{s:s, s:b, s:o, s:o}]", "file", path, "ok", !error,
-				     "problems", check_lines(said, false), "warnings",
-				     check_lines(said, true)),
-			   cli_exit_code(error));
-	config_free(config);
-	free(said);
-	return code;
-}
-
 /* ---------------------------------------------------------------- the table */
 
 const struct command commands_guard[] = {
@@ -415,7 +353,8 @@ const struct command commands_guard[] = {
 	  reload_run },
 	{ "check", "[FILE]", "say whether the configuration can be used",
 	  "Changes nothing. Every problem is a line FILE:LINE: what is wrong, and what is "
-	  "allowed.\n\n"
+	  "allowed. Of files and\n"
+	  "interfaces that are not there now it warns.\n\n"
 	  "  gate25 check\n",
 	  check_run },
 	{ NULL, NULL, NULL, NULL, NULL },

@@ -2,7 +2,7 @@
 /*
  * What the commands that put something in force share.
  *
- *   cmd_guard.c (load, unload, reload, check)  cmd_policy.c (pause, resume, policy)  cmd_force.c
+ *   cmd_guard.c (load, unload, reload)  cmd_policy.c (pause, resume, policy)  cmd_check.c  cmd_force.c
  */
 #ifndef GATE25_CMD_GUARD_H
 #define GATE25_CMD_GUARD_H
@@ -41,5 +41,9 @@ json_t *force_results(const struct apply_report *report);
 int pause_run(struct cli *cli, int argc, char **argv);
 int resume_run(struct cli *cli, int argc, char **argv);
 int policy_run(struct cli *cli, int argc, char **argv);
+
+/* ---- cmd_check.c */
+
+int check_run(struct cli *cli, int argc, char **argv);
 
 #endif

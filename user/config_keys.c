@@ -196,7 +196,8 @@ static void interfaces_read(struct build *build, const struct node *value, void 
 				      GATE25_IFACES);
 			return;
 		}
-		memset(interface, 0, sizeof(*interface));
+		*interface = (struct config_interface){ .file = item->place.file,
+							.line = item->place.line };
 		if (item->kind == NODE_MAPPING)
 			keys_read(build, item, interface_keys, "of an interface", interface);
 		else

@@ -84,6 +84,17 @@ static int file_read_once(const char *path, char **text, size_t *length,
 	return 0;
 }
 
+int feed_file_look(const char *path)
+{
+	struct stat info;
+	int fd = file_open(path, &info);
+
+	if (fd < 0)
+		return fd;
+	close(fd);
+	return 0;
+}
+
 /* Who writes a list in place is caught in the middle now and then: look once more before complaining. */
 int feed_file_read(const char *path, char **text, size_t *length, struct feed_identity *identity)
 {

@@ -12,6 +12,8 @@
  * regular file; -EFBIG, -ENOMEM, and what open(2) and read(2) say. *text is the caller's to free.
  */
 int feed_file_read(const char *path, char **text, size_t *length, struct feed_identity *identity);
+/* Could it be read now? 0, or what feed_file_read() would say before it reads. */
+int feed_file_look(const char *path);
 /* What to tell people of a failure. */
 const char *feed_file_why(int error);
 

@@ -240,6 +240,23 @@ broken() {
 	check_not "and load" connects $LISTED
 }
 
+# It may be the file of another machine: what is not here is told, and no problem.
+check_here() {
+	says 0 "ok: " - check
+	sed -i 's/^interfaces: .*/interfaces: [mx0, mx7]/' $CONFIG
+	says 0 "ok: 2 interfaces" "^warning: $CONFIG:1: interface mx7 is not there now; [^"$'\n'"]*$" check
+	configure
+	sed -i 's/blocked.txt/nowhere.txt/' $CONFIG
+	says 0 "ok: 1 interface" \
+		"^warning: $CONFIG:[0-9]+: list blocked: $WORK/nowhere.txt is not there now" check
+	json "warnings" '.results[0] | .ok, (.warnings | length), (.problems | length)' $'true\n1\n0' check
+	install -m 600 -o nobody /dev/null $WORK/nowhere.txt
+	says 0 "ok: " "^warning: $CONFIG:[0-9]+: list blocked: .* cannot be read now: permission denied" check
+	rm $WORK/nowhere.txt
+	configure
+	says 0 . - reload
+}
+
 config_changed() {
 	says 0 "^guarding" - status
 	check_not "nothing is said of the configuration" grep -q "was changed" $WORK/out
@@ -393,6 +410,19 @@ damaged() {
 	check "and ends" connects $LISTED
 	check_not "without a trace" [ -e $PIN ]
 	says 0 "mx0 attached" - load
+	rm -r $PIN/gen/*
+	says 1 "^GATE25 WARNING - guarding mx0 .native., by what cannot be read:.*gate25 reload" \
+		"pins are gone" status --check
+	json "its state" '.results[0] | .state, .severity' $'unreadable\nwarning' status
+	says 0 "^guarding mx0" "pins are gone" status
+	check_not "which is true" connects $LISTED
+	says 1 - "pins are gone" test $LISTED
+	says 1 - "pins are gone" unblock $LISTED
+	check "he is let in all the same" connects $LISTED
+	says 0 . - allow del $LISTED
+	says 0 . - reload
+	says 0 "^guarding mx0 .native.: enforcing" - status
+	check_not "made anew, it goes on" connects $LISTED
 	rm $PIN/names
 	says 4 "^NOT LOADED" - status
 	says 0 "all that was pinned in $PIN is removed" - unload
@@ -422,6 +452,7 @@ words
 lists
 changes
 broken
+check_here
 config_changed
 all_json
 no_permission
