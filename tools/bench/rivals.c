@@ -24,7 +24,8 @@ static int device_tally(const struct subject *subject, __u64 other, __u64 tallie
 
 /* ---------------------------------------------------------------- nftables */
 
-int nft_write(const struct entries *entries, const char *path, const char *device)
+static int nft_table_write(const struct entries *entries, const char *path, const char *table,
+			   const char *device, bool interval)
 {
 	FILE *file = fopen(path, "we");
 	char text[64];
@@ -32,10 +33,10 @@ int nft_write(const struct entries *entries, const char *path, const char *devic
 	if (!file)
 		return -errno;
 	fprintf(file,
-		"table netdev bench {\n\tcounter other {}\n\tset listed {\n\t\ttype %s\n%s"
+		"table netdev %s {\n\tcounter other {}\n\tset listed {\n\t\ttype %s\n%s"
 		"\t\telements = {\n",
-		entries->family == 4 ? "ipv4_addr" : "ipv6_addr",
-		entries->hosts ? "" : "\t\tflags interval\n\t\tauto-merge\n");
+		table, entries->family == 4 ? "ipv4_addr" : "ipv6_addr",
+		!interval ? "" : "\t\tflags interval\n\t\tauto-merge\n");
 	for (__u32 i = 0; i < entries->count; i++)
 		fprintf(file, "%s,\n", entry_format(entries, &entries->items[i], text));
 	fprintf(file,
@@ -45,12 +46,18 @@ int nft_write(const struct entries *entries, const char *path, const char *devic
 	return fclose(file) ? -errno : 0;
 }
 
+int nft_write(const struct entries *entries, const char *path, const char *device)
+{
+	return nft_table_write(entries, path, "bench", device, !entries->hosts);
+}
+
 /* Reset, since to list a counter nft first reads the whole set. */
 static int nft_tally(struct subject *subject, __u64 tallies[TALLIES])
 {
 	char text[1024];
 	const char *at;
-	int error = command_read(text, sizeof(text), "nft reset counter netdev bench other");
+	int error = command_read(text, sizeof(text), "nft reset counter netdev %s other",
+				 (const char *)subject->own);
 
 	at = strstr(text, "packets ");
 	if (error || !at)
@@ -61,23 +68,51 @@ static int nft_tally(struct subject *subject, __u64 tallies[TALLIES])
 
 static void nft_close(struct subject *subject)
 {
-	command_run("nft delete table netdev bench");
+	command_run("nft delete table netdev %s", (const char *)subject->own);
 	device_remove(&subject->device);
 }
 
-static int nft_make(struct subject *subject, const struct entries *entries)
+static int nft_table_make(struct subject *subject, const struct entries *entries, char *table,
+			  bool interval)
 {
-	int error = device_make(&subject->device, "nft");
+	int error = device_make(&subject->device, table);
 
 	if (!error)
-		error = nft_write(entries, "/run/bench/nft", subject->device.name);
+		error = nft_table_write(entries, "/run/bench/nft", table, subject->device.name,
+					interval);
 	if (!error)
 		error = command_run("nft -f /run/bench/nft");
 	unlink("/run/bench/nft");
+	subject->own = table;
 	subject->tally = nft_tally;
 	if (!error)
 		subject->close = nft_close;
 	return error;
+}
+
+static int nft_make(struct subject *subject, const struct entries *entries)
+{
+	static char table[] = "nft";
+
+	return nft_table_make(subject, entries, table, !entries->hosts);
+}
+
+/* The kind of set that a list with networks needs, and most lists have some. */
+static int nft_interval_make(struct subject *subject, const struct entries *entries)
+{
+	static char table[] = "ranges";
+
+	return nft_table_make(subject, entries, table, true);
+}
+
+#define INTERVALS_MOST 1000000
+
+static const char *nft_interval_refuses(const struct entries *entries)
+{
+	if (!entries->hosts)
+		return "it is what the row nftables has here";
+	return entries->count > INTERVALS_MOST ? "more than 1 M take it half a minute to load" :
+						 NULL;
 }
 
 /* ---------------------------------------------------------------- ipset */
@@ -308,6 +343,7 @@ static int filter_make(struct subject *subject, const struct entries *entries)
 
 const struct rival rivals[] = {
 	{ "nftables", NULL, nft_make, false },
+	{ "nftables intervals", nft_interval_refuses, nft_interval_make, false },
 	{ "ipset", NULL, ipset_make, false },
 	{ "LPM trie", NULL, trie_make, false },
 	{ "hash map", hash_refuses, hash_make, false },
