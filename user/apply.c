@@ -234,6 +234,8 @@ int apply_prepare(const struct config *config, const struct state *state, struct
 		goto out;
 	}
 	report_feeds(report, feeds, config->lists_count, how);
+	if (state->lost)
+		apply_say(report->warnings, "%s", STATE_LOST);
 	error = how == FEED_DUE && !feeds_changed(feeds, config->lists_count) ? -EALREADY : 0;
 	if (!error)
 		error = prepare(config, state, guard, feeds, cancel, report, prepared);

@@ -48,6 +48,33 @@ static int view_any(struct guard *guard, bool alive, struct view *out)
 	return error;
 }
 
+/* A link is there, so a program runs and goes on as it is; what is pinned of it was removed. */
+static bool runs_unread(struct guard *guard)
+{
+	struct attachment attached[GATE25_IFACES];
+	int count = guard_attachments(guard, attached);
+	bool alive = false;
+
+	for (int i = 0; i < count; i++)
+		alive |= attached[i].ifindex != 0;
+	return alive;
+}
+
+static int open_failed(struct guard *guard, int error)
+{
+	if (error != -ENOENT) {
+		log_error("cannot read the generation in force: %s", strerror(-error));
+	} else if (runs_unread(guard)) {
+		log_error(
+			"the program in force goes on, but what it decides by cannot be read: its "
+			"pins are gone; make it anew: gate25 reload");
+		error = -ENODATA;
+	} else {
+		log_warning("no interface is guarded; put the guard in force: gate25 load");
+	}
+	return error;
+}
+
 int ask_open(const struct config *paths, struct guard *guard, struct asker **out)
 {
 	struct asker *asker = calloc(1, sizeof(*asker));
@@ -60,12 +87,8 @@ int ask_open(const struct config *paths, struct guard *guard, struct asker **out
 			error = view_any(guard, false, &asker->view);
 	}
 	if (error) {
-		if (error == -ENOENT)
-			log_warning("no interface is guarded; put the guard in force: gate25 load");
-		else
-			log_error("cannot read the generation in force: %s", strerror(-error));
 		free(asker);
-		return error;
+		return open_failed(guard, error);
 	}
 	asker->config = paths;
 	asker->guard = guard;

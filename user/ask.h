@@ -61,8 +61,8 @@ struct answer {
 
 /*
  * `paths` says where the images of lists are; if it is a whole configuration, static entries are
- * found too. Both arguments must outlive the asker. -ENOENT: nothing is in force on any interface
- * (logged).
+ * found too. Both arguments must outlive the asker. -ENOENT: nothing is in force on any interface;
+ * -ENODATA: something is, but what is pinned of it is gone (both logged).
  */
 struct asker;
 int ask_open(const struct config *paths, struct guard *guard, struct asker **out);

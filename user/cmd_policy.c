@@ -224,6 +224,7 @@ static int whole_set(struct words *words, struct policy *policy, enum policy_wor
 {
 	*before = words->state->policy;
 	words->state->policy = policy->word;
+	words->state->lost = false;
 	policy->observe = policy->word == POLICY_UNSET ? words->cli->config->observe :
 							 policy->word == POLICY_OBSERVE;
 	if (words->guard)

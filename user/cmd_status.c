@@ -65,7 +65,7 @@ static const char *headline(const struct status *status, char text[static HEADLI
 	text[0] = '\0';
 	if (!status->guard) {
 		say(text, "NOT LOADED: nothing is guarded; put it in force: gate25 load");
-	} else if (!status->generation) {
+	} else if (!status->attached_count) {
 		say(text, "NOT GUARDING: no interface is attached, all mail passes");
 	} else if (status->pause_until_s) {
 		say(text, "PAUSED until %s: everything passes (gate25 resume ends it); ",
@@ -73,6 +73,12 @@ static const char *headline(const struct status *status, char text[static HEADLI
 			    "resumed" :
 			    time_format(status->pause_until_s, time));
 		say_interfaces(status, text);
+	} else if (!status->generation) {
+		say(text, "%s",
+		    status->observing ? "OBSERVING only: nothing is dropped; " : "guarding ");
+		say_interfaces(status, text);
+		say(text,
+		    ", by what cannot be read: its pins are gone; make it anew: gate25 reload");
 	} else if (status->observing) {
 		say(text, "OBSERVING only: nothing is dropped; ");
 		say_interfaces(status, text);
@@ -234,8 +240,9 @@ static void print_details(const struct status *status)
 		print_limits(status);
 	}
 	if (status->guard) {
-		json_array_foreach(status->lists, i, object)
-			print_list(object);
+		if (status->generation || !status->attached_count)
+			json_array_foreach(status->lists, i, object)
+				print_list(object);
 		print_overlay(status);
 		print_reasons(status);
 	}

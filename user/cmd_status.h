@@ -24,8 +24,8 @@ struct status_traffic {
 
 struct status {
 	struct cli *cli;
-	struct guard *guard;			    /* NULL: not loaded */
-	struct asker *asker;			    /* NULL: no interface is guarded */
+	struct guard *guard; /* NULL: not loaded */
+	struct asker *asker; /* NULL: no interface is guarded, or what is in force cannot be read */
 	const struct gate25_generation *generation; /* likewise */
 	struct attachment attached[GATE25_IFACES];  /* whose device is there */
 	unsigned int attached_count;

@@ -80,12 +80,18 @@ static void interfaces_doubt(struct status *status)
 /* What the headline says is not said again. */
 static void force_doubt(struct status *status)
 {
-	if (status->pause_until_s)
+	if (status->pause_until_s || !status->generation)
 		status->worst = SEVERITY_WARNING;
 	if (!status->guard || !status->attached_count)
 		status->worst = SEVERITY_CRITICAL;
 	if (status->guard)
 		interfaces_doubt(status);
+}
+
+static void state_doubt(struct status *status)
+{
+	if (status->state && status->state->lost)
+		doubt(status, SEVERITY_WARNING, "%s", STATE_LOST);
 }
 
 /*
@@ -278,6 +284,7 @@ void status_doubt(struct status *status)
 {
 	status->doubts = json_array();
 	force_doubt(status);
+	state_doubt(status);
 	config_doubt(status);
 	default_doubt(status);
 	lists_doubt(status);

@@ -105,10 +105,14 @@ static void observing_gather(struct status *out)
 {
 	bool all = true;
 
-	for (int slot = 0; out->generation && slot < GATE25_SERVICES; slot++)
+	if (!out->generation) { /* what is observed by a service cannot be known */
+		out->observing = out->pause_until_s || out->guard->control->observe;
+		return;
+	}
+	for (int slot = 0; slot < GATE25_SERVICES; slot++)
 		if (out->generation->services >> slot & 1)
 			all &= service_observes(out, slot);
-	out->observing = out->pause_until_s || (out->generation && all);
+	out->observing = out->pause_until_s || all;
 }
 
 static int guard_gather(struct cli *cli, struct status *out)
@@ -121,7 +125,7 @@ static int guard_gather(struct cli *cli, struct status *out)
 	error = attachments_gather(out);
 	if (!error && out->attached_count)
 		error = ask_open(cli->config, out->guard, &out->asker);
-	if (error && error != -ENOENT)
+	if (error && error != -ENOENT && error != -ENODATA)
 		return cli_exit_code(error);
 	if (out->asker)
 		out->generation = ask_generation(out->asker);

@@ -126,10 +126,12 @@ static const char *state_word(const struct status *status)
 {
 	if (!status->guard)
 		return "not_loaded";
-	if (!status->generation)
+	if (!status->attached_count)
 		return "not_guarding";
 	if (status->pause_until_s)
 		return "paused";
+	if (!status->generation)
+		return "unreadable";
 	return status->observing ? "observing" : "enforcing";
 }
 

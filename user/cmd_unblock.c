@@ -132,6 +132,13 @@ static int unblock_look(struct unblocking *unblocking, struct entry *allow)
 
 	if (error == -ENOENT) /* on no interface, so it is not blocked; ask_open() has said so */
 		return 0;
+	if (error == -ENODATA) { /* he may be blocked: what can be done is done */
+		code = unblock_allow(unblocking, allow);
+		if (!code)
+			cli_note("a manual allow entry lets him in; whether he was blocked cannot "
+				 "be read");
+		return code ? code : EXIT_FAILED;
+	}
 	if (error)
 		return desk_failed(desk, error);
 	budget_forget(desk->guard, ask_generation(unblocking->asker), &unblocking->prefix->address);

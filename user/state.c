@@ -148,6 +148,7 @@ static int state_fill(struct state *state, const json_t *root)
 	else if (json_is_string(pause))
 		state->pause_until_s = GATE25_NEVER;
 	state->policy = policy_of(json_object_get(root, "policy"));
+	state->lost = json_is_true(json_object_get(root, "lost"));
 	error = policies_read(json_object_get(root, "services"), &state->services,
 			      &state->services_count);
 	if (!error)
@@ -166,9 +167,8 @@ static int state_fill(struct state *state, const json_t *root)
 static void state_recover(const char *state_dir, struct state *state)
 {
 	state->policy = POLICY_OBSERVE;
-	log_error("pauses and policies said before are lost: the guard only observes now; go on "
-		  "with: "
-		  "gate25 policy enforce");
+	state->lost = true;
+	log_error("%s", STATE_LOST);
 	state_write(state_dir, state);
 }
 
@@ -203,6 +203,8 @@ int state_write(const char *state_dir, const struct state *state)
 	else
 		json_object_set_new(root, "pause_until", json_integer(state->pause_until_s));
 	json_object_set_new(root, "policy", policy_json(state->policy));
+	if (state->lost)
+		json_object_set_new(root, "lost", json_true());
 	json_object_set_new(root, "services",
 			    policies_json(state->services, state->services_count));
 	json_object_set_new(root, "lists", policies_json(state->lists, state->lists_count));

@@ -25,14 +25,18 @@ struct state {
 	enum policy_word policy; /* of the whole */
 	struct named_policy *services, *lists;
 	size_t services_count, lists_count;
+	bool lost; /* the file was damaged, so it only observes until somebody says a policy */
 	char (*unloaded)[16]; /* interfaces that an operator unloaded */
 	size_t unloaded_count;
 };
 
 /*
  * A missing file is an empty state. A damaged one is put aside (".damaged") and logged; the state
- * then only observes, and is written so.
+ * then only observes, is `lost`, and is written so.
  */
+#define STATE_LOST                                                                                 \
+	"what was said of pauses and policies is lost, since control.json was damaged: until "     \
+	"somebody says it again the guard only observes; go on with: gate25 policy enforce"
 int state_read(const char *state_dir, struct state **out);
 int state_write(const char *state_dir, const struct state *state);
 void state_free(struct state *state);

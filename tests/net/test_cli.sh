@@ -198,6 +198,22 @@ lists() {
 	want "feeds is the same" "$(gate25 lists | head -n 1)" "$(gate25 feeds | head -n 1)"
 }
 
+# What was said last may have been "observe".
+words_lost() {
+	echo '{' > $WORK/state/control.json
+	says 0 "^policy: observe$" "is damaged.*warning: what was said.*gate25 policy enforce" reload
+	check "a listed one is let in" connects $LISTED
+	says 0 "^OBSERVING.*warning +what was said .*gate25 policy enforce" - status
+	says 1 "^GATE25 WARNING - OBSERVING only.* is lost, since control.json was damaged" - status --check
+	says 0 . "warning: what was said" reload
+	says 0 "the guard enforces" - policy enforce
+	check_not "once it is said again he is not" connects $LISTED
+	run status
+	check_not "and nothing is lost any more" grep -q "is lost" $WORK/out
+	says 0 "nothing changed" - reload
+	says 0 . - policy default
+}
+
 changes() {
 	json "the last change" '.results[-1] | .action, .user' $'policy\nroot' log --limit 1
 	json "no more than asked for" '.results | length' 3 log --limit 3
@@ -419,7 +435,7 @@ damaged() {
 	says 1 - "pins are gone" test $LISTED
 	says 1 - "pins are gone" unblock $LISTED
 	check "he is let in all the same" connects $LISTED
-	says 0 . - allow del $LISTED
+	says 0 . "pins are gone" allow del $LISTED
 	says 0 . - reload
 	says 0 "^guarding mx0 .native.: enforcing" - status
 	check_not "made anew, it goes on" connects $LISTED
@@ -449,6 +465,7 @@ not_loaded
 load
 test_says
 words
+words_lost
 lists
 changes
 broken

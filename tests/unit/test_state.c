@@ -113,10 +113,17 @@ static void test_damaged_state_observes(void **unused)
 		file_write("control.json", damaged[i]);
 		assert_int_equal(state_read(folder, &state), 0);
 		assert_int_equal(state->policy, POLICY_OBSERVE);
+		assert_true(state->lost);
 		state_free(state);
 		assert_true(file_is_there("control.json.damaged"));
 		assert_int_equal(state_read(folder, &state), 0); /* and it holds */
 		assert_int_equal(state->policy, POLICY_OBSERVE);
+		assert_true(state->lost);
+		state->lost = false; /* somebody said it again */
+		assert_int_equal(state_write(folder, state), 0);
+		state_free(state);
+		assert_int_equal(state_read(folder, &state), 0);
+		assert_false(state->lost);
 		state_free(state);
 	}
 }
