@@ -5,6 +5,7 @@
 #include "user/apply.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -12,7 +13,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "user/log.h"
+
 #define ANSWER_S 600 /* a reload may wait for slow sources */
+#define SILENT_S 2   /* of that, before it is said */
 #define STATUS_S 3   /* what is answered at once, unless the agent hangs */
 
 static int socket_connect(const char *run_dir, int patience_s)
@@ -68,9 +72,24 @@ static int answer_read(int fd, json_t **reply)
 	return stream.bytes ? -EBADMSG : -ECONNRESET;
 }
 
+/* Sources may be slow, and an agent may hang: whoever waits is told for whom. */
+static void wait_aloud(int fd)
+{
+	struct pollfd answer = { .fd = fd, .events = POLLIN };
+	socklen_t length = sizeof(struct ucred);
+	struct ucred agent = { .pid = 0 };
+
+	if (poll(&answer, 1, SILENT_S * 1000))
+		return;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &agent, &length))
+		agent.pid = 0;
+	log_warning("waiting for gate25d (process %d) to reload…", (int)agent.pid);
+}
+
 int agent_request(const char *run_dir, const char *command, json_t **reply)
 {
-	int fd = socket_connect(run_dir, strcmp(command, "status") == 0 ? STATUS_S : ANSWER_S);
+	bool brief = strcmp(command, "status") == 0;
+	int fd = socket_connect(run_dir, brief ? STATUS_S : ANSWER_S);
 	char text[64];
 	int length, error = 0;
 
@@ -81,6 +100,8 @@ int agent_request(const char *run_dir, const char *command, json_t **reply)
 		error = -EINVAL;
 	else if (send(fd, text, length, MSG_NOSIGNAL) != length || shutdown(fd, SHUT_WR))
 		error = -EIO;
+	if (!error && !brief)
+		wait_aloud(fd);
 	if (!error)
 		error = answer_read(fd, reply);
 	close(fd);

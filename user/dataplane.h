@@ -39,7 +39,10 @@ struct guard {
 			   /* the implementation keeps further fields behind these */
 };
 
-/* Takes run_dir/lock (flock), waiting up to `wait_s` seconds; -EAGAIN, -EACCES. Returns an fd to close. */
+/*
+ * Takes run_dir/lock (flock), waiting up to `wait_s` seconds; after the first of them it logs for whom.
+ * -EAGAIN, -EACCES. Returns an fd to close.
+ */
 int guard_lock(const char *run_dir, unsigned int wait_s);
 
 /*

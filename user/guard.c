@@ -27,8 +27,10 @@
 
 #include "user/log.h"
 
-#define EVENTS_BYTES (1 << 20) /* a power of two: some 14,000 events until the agent reads them */
-#define LOCK_POLL_US 20000
+#define EVENTS_BYTES   (1 << 20) /* a power of two: some 14,000 events until the agent reads them */
+#define LOCK_POLL_US   20000
+#define LOCK_SILENT_NS 1000000000ULL
+#define LOCK_HOLDER    64 /* "process 4711 (gate25d)" */
 
 #define STATE_ARRAY(map, value)                                                                    \
 	{                                                                                          \
@@ -60,31 +62,60 @@ __u64 monotonic_ns(void)
 
 /* ---------------------------------------------------------------- the lock */
 
-static int lock_wait(int fd, unsigned int wait_s)
+/*
+ * Who holds the lock writes his process id into it, so that a message can name him. It stays there after
+ * him, so he is named only while there is such a process.
+ */
+static const char *lock_holder(int fd, char text[static LOCK_HOLDER])
 {
-	__u64 until_ns = monotonic_ns() + wait_s * 1000000000ULL;
+	char number[16] = "", path[64], name[32] = "";
+	int proc, pid = 0;
+
+	if (pread(fd, number, sizeof(number) - 1, 0) > 0 && (pid = atoi(number)) > 0) {
+		snprintf(path, sizeof(path), "/proc/%d/comm", pid);
+		proc = open(path, O_RDONLY | O_CLOEXEC);
+		if (proc >= 0 && read(proc, name, sizeof(name) - 1) > 0)
+			name[strcspn(name, "\n")] = '\0';
+		fd_close(&proc);
+	}
+	if (name[0])
+		snprintf(text, LOCK_HOLDER, "process %d (%s)", pid, name);
+	else
+		snprintf(text, LOCK_HOLDER, "another process");
+	return text;
+}
+
+/* Whoever has to wait for longer than a moment is told for whom, once. */
+static int lock_wait(int fd, const char *path, unsigned int wait_s)
+{
+	__u64 began_ns = monotonic_ns(), waited_ns = 0;
+	char holder[LOCK_HOLDER];
+	bool told = false;
 
 	while (flock(fd, LOCK_EX | LOCK_NB)) {
 		if (errno != EWOULDBLOCK && errno != EINTR)
 			return -errno;
-		if (monotonic_ns() >= until_ns)
+		waited_ns = monotonic_ns() - began_ns;
+		if (waited_ns >= wait_s * 1000000000ULL)
 			return -EAGAIN;
+		if (waited_ns >= LOCK_SILENT_NS && !told) {
+			log_warning("waiting for %s, which holds %s…", lock_holder(fd, holder),
+				    path);
+			told = true;
+		}
 		usleep(LOCK_POLL_US);
 	}
 	return 0;
 }
 
-/* Who holds the lock writes his process id into it, so that a message can name him. */
 static void lock_failed(int fd, const char *path, int error)
 {
-	char holder[16] = "";
-	ssize_t length = error == -EAGAIN ? pread(fd, holder, sizeof(holder) - 1, 0) : 0;
+	char holder[LOCK_HOLDER];
 
-	if (length > 0)
-		log_error(
-			"%s is held by process %.*s: another gate25 is at work; try again, or look "
-			"what it is doing",
-			path, (int)strcspn(holder, "\n"), holder);
+	if (error == -EAGAIN)
+		log_error("%s is held by %s: another gate25 is at work; try again, or look what it "
+			  "is doing",
+			  path, lock_holder(fd, holder));
 	else
 		log_error("cannot lock %s: %s", path, strerror(-error));
 }
@@ -109,7 +140,7 @@ int guard_lock(const char *run_dir, unsigned int wait_s)
 			  error == -EACCES ? "; run as root" : "");
 		return error;
 	}
-	error = lock_wait(fd, wait_s);
+	error = lock_wait(fd, path, wait_s);
 	if (error) {
 		lock_failed(fd, path, error);
 		close(fd);

@@ -162,6 +162,13 @@ words() {
 	kill $holder
 	wait $holder 2> /dev/null
 	says 0 "^resumed" - resume
+	flock $WORK/run/lock bash -c "echo \$\$ > $WORK/run/lock; sleep 2; true" &
+	holder=$!
+	sleep 0.2
+	says 0 "^blocked" "^[^"$'\n'"]*waiting for process [0-9]+ .bash., which holds $WORK/run/lock…$" \
+		add 198.18.0.98
+	wait $holder
+	says 0 . - del 198.18.0.98
 
 	says 0 "only observes: nothing is dropped" - policy observe
 	check "observed: it connects" connects $LISTED
@@ -295,6 +302,9 @@ agent_alive() {
 	says 0 "^resumed" - resume
 	echo 198.51.100.77 >> $WORK/blocked.txt
 	says 0 "blocked: 3 → 4 entries" - reload
+	(kill -STOP "$agent"; sleep 3; kill -CONT "$agent") &
+	sleep 0.2
+	says 0 "^nothing changed" "^[^"$'\n'"]*waiting for gate25d .process $agent. to reload…$" reload
 	says 0 "^BLOCKED" - test 198.51.100.77
 	configure 'nonsense: 1'
 	says 1 - "gate25.yaml:[0-9]+: .*nonsense" reload
