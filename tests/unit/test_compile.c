@@ -930,6 +930,47 @@ static void test_many_classes(void **state)
 	scene_release(&scene);
 }
 
+/*
+ * Lists of one size that hardly share a host are the worst for lines that name few classes: with so
+ * many hosts there are never enough further lines at the usual load. It has to be found all the same.
+ */
+static void test_many_lists(void **state)
+{
+	enum { LISTS = 10, HOSTS = 500000 };
+	static struct compile_list lists[LISTS];
+	struct compile_input input = { .lists = lists, .count = LISTS, .threshold = 1 };
+	struct compiled_table *table = NULL;
+
+	(void)state;
+	random_state = 31;
+	for (int i = 0; i < LISTS; i++) {
+		struct list_image *image = NULL;
+		struct ranges ranges = {};
+
+		for (__u32 j = 0; j < HOSTS; j++) {
+			__u32 address = random64();
+
+			assert_int_equal(ranges_add4(&ranges, address, address), 0);
+		}
+		assert_int_equal(ranges_finish(&ranges, &image), 0);
+		lists[i].info = (struct gate25_list_info){ .weight = 1, .services = 1 };
+		lists[i].image = image;
+	}
+	assert_int_equal(table_compile(&input, &table), 0);
+	print_message("# %d lists of %d hosts: %zu classes, %.1f MiB\n", LISTS, HOSTS,
+		      table->classes_count, table->layout.lines * 64 / 1048576.0);
+	for (int i = 0; i < LISTS; i++) {
+		for (__u32 j = 0; j < HOSTS; j++) {
+			__u32 address = lists[i].image->ranges4[j % lists[i].image->count4].first;
+
+			assert_true(class_of(table, 4, address)->lists >> i & 1);
+		}
+	}
+	compiled_table_free(table);
+	for (int i = 0; i < LISTS; i++)
+		list_image_free((struct list_image *)lists[i].image);
+}
+
 /* How many lengths the look-up tries for an address. */
 static unsigned int lengths_tried(const struct compiled_table *table, u128 address)
 {
@@ -1093,7 +1134,8 @@ int main(void)
 		cmocka_unit_test(test_shapes),	    cmocka_unit_test(test_sums),
 		cmocka_unit_test(test_bounds),	    cmocka_unit_test(test_collisions),
 		cmocka_unit_test(test_million),	    cmocka_unit_test(test_many_classes),
-		cmocka_unit_test(test_many6),	    cmocka_unit_test(test_real),
+		cmocka_unit_test(test_many_lists),  cmocka_unit_test(test_many6),
+		cmocka_unit_test(test_real),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -15,7 +15,8 @@
 #include "user/lists/layout.h"
 #include "user/lists/sweep.h"
 
-#define SEEDS 16 /* tried before the buckets are given more room */
+#define SEEDS	   4 /* tried before the hosts of a family are given twice the room */
+#define LOAD_LEAST 3 /* percent of the usual one */
 
 struct table_plan {
 	struct layout4 layout4;
@@ -62,38 +63,56 @@ static __u8 allow_services(const struct compile_input *input)
 	return services;
 }
 
-/* Plans both families at a load of buckets, and finds a seed that places all entries. */
-static int layout_try(const struct segments *segments, unsigned int load, struct table_plan *plan,
+/* How full the lines of each family may be, in percent of the usual. */
+struct loads {
+	unsigned int load4, load6;
+};
+
+/*
+ * Plans both families, and finds a seed that places all entries. When none does, the family that
+ * did not fit gets more room for the next time: -EAGAIN.
+ */
+static int layout_try(const struct segments *segments, struct table_plan *plan, struct loads *loads,
 		      __u32 *seed)
 {
-	int error = layout4_plan(&plan->layout4, segments->segments4, segments->count4, load);
+	int error4, error6 = 0;
+	int error =
+		layout4_plan(&plan->layout4, segments->segments4, segments->count4, loads->load4);
 
 	if (!error)
-		error = layout6_plan(&plan->layout6, segments->segments6, segments->count6, load);
+		error = layout6_plan(&plan->layout6, segments->segments6, segments->count6,
+				     loads->load6);
 	if (error)
 		return error;
 	for (*seed = 1; *seed <= SEEDS; ++*seed) {
-		error = layout4_place(&plan->layout4, *seed);
-		if (!error)
-			error = layout6_place(&plan->layout6, *seed);
+		error4 = layout4_place(&plan->layout4, *seed);
+		error6 = error4 ? 0 : layout6_place(&plan->layout6, *seed);
+		error = error4 ? error4 : error6;
 		if (error != -EAGAIN)
 			break;
 	}
-	return error;
+	if (error != -EAGAIN && error != -ENOSPC)
+		return error;
+	if (error6)
+		loads->load6 /= 2;
+	else
+		loads->load4 /= 2;
+	return -EAGAIN;
 }
 
 static int layout_make(const struct segments *segments, struct compiled_table *table)
 {
 	struct table_plan *plan = table->plan;
-	__u32 lines;
+	struct loads loads = { 100, 100 };
 	int error = -EAGAIN;
+	__u32 lines;
 
-	for (unsigned int load = 100; load >= 25 && error == -EAGAIN; load /= 2) {
+	while (error == -EAGAIN && loads.load4 >= LOAD_LEAST && loads.load6 >= LOAD_LEAST) {
 		layout4_release(&plan->layout4);
 		layout6_release(&plan->layout6);
-		error = layout_try(segments, load, plan, &table->layout.seed);
+		error = layout_try(segments, plan, &loads, &table->layout.seed);
 	}
-	if (error == -EAGAIN) /* at an eighth of the slots: not by chance */
+	if (error == -EAGAIN) /* with hardly two of them in a line: not by chance */
 		error = -E2BIG;
 	if (error)
 		return error;

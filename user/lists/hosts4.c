@@ -107,7 +107,7 @@ static void line_close(struct hosts4 *hosts, struct filling *filling)
 static int line_add(struct hosts4 *hosts, struct filling *filling)
 {
 	if (hosts->lines_count - hosts->buckets == FURTHER_MOST)
-		return -EAGAIN;
+		return -ENOSPC;
 	if (array_grow(&hosts->lines, &hosts->lines_room, hosts->lines_count,
 		       sizeof(*hosts->lines)))
 		return -ENOMEM;

@@ -111,8 +111,8 @@ struct hosts4 {
  */
 int hosts4_size(struct hosts4 *hosts, unsigned int load);
 /*
- * Makes the lines. -EAGAIN: a chain of lines would be too long, or there would be too many further
- * ones; try another seed. -ENOMEM.
+ * Makes the lines. -EAGAIN: a chain of lines would be too long, try another seed. -ENOSPC: there
+ * would be too many further ones, take a lower load. -ENOMEM.
  */
 int hosts4_place(struct hosts4 *hosts, __u32 seed);
 void hosts4_release(struct hosts4 *hosts);
@@ -134,7 +134,7 @@ struct layout4 {
  */
 int layout4_plan(struct layout4 *plan, const struct segment4 *segments, size_t count,
 		 unsigned int load);
-/* Hosts into buckets. -EAGAIN as of buckets_assign(). */
+/* Hosts into lines; errors as of hosts4_place(). */
 int layout4_place(struct layout4 *plan, __u32 seed);
 /* Takes its lines from `lines` on, and says where in the layout. Returns the next free line. */
 __u32 layout4_reserve(const struct layout4 *plan, struct gate25_table_layout *layout, __u32 line);
