@@ -18,7 +18,9 @@
 
 #include "user/until.h"
 
-#define COMPLAINTS 10 /* lines of stdin that are named */
+#define COMPLAINTS 10	      /* lines of stdin that are named */
+#define LINE_BYTES 1024	      /* no address with a comment needs more */
+#define LINES_MOST (16 << 20) /* of stdin: whoever writes without end is told so */
 
 static const struct option options[] = {
 	{ "for", required_argument, NULL, 'f' },     { "until", required_argument, NULL, 'u' },
@@ -205,6 +207,7 @@ struct intake {
 	struct cli *cli;
 	struct request *request;
 	size_t room, complaints;
+	size_t most; /* different addresses and networks */
 	size_t line; /* 0: arguments */
 };
 
@@ -241,6 +244,50 @@ static bool prefix_meant(const struct config *config, const char *text, struct p
 	return true;
 }
 
+static int target_compare(const void *a, const void *b)
+{
+	const struct target *p = a, *q = b;
+	int order = prefix_compare(&p->prefix, &q->prefix);
+
+	return order ? order : (p->line > q->line) - (p->line < q->line);
+}
+
+static void targets_sort(struct request *request)
+{
+	size_t kept = 0;
+
+	if (!request->count)
+		return;
+	qsort(request->targets, request->count, sizeof(*request->targets), target_compare);
+	for (size_t i = 1; i < request->count; i++)
+		if (!prefix_equal(&request->targets[kept].prefix, &request->targets[i].prefix))
+			request->targets[++kept] = request->targets[i];
+	request->count = kept + 1;
+}
+
+/* Doubles make no room necessary. -E2BIG: there are more than the overlay could hold. */
+static int room_make(struct intake *intake)
+{
+	struct request *request = intake->request;
+	struct target *more;
+	size_t room;
+
+	if (request->count < intake->room)
+		return 0;
+	targets_sort(request);
+	if (request->count >= intake->most)
+		return -E2BIG;
+	if (intake->room && request->count <= intake->room / 2)
+		return 0;
+	room = intake->room ? 2 * intake->room : 64;
+	more = realloc(request->targets, room * sizeof(*more));
+	if (!more)
+		return -ENOMEM;
+	request->targets = more;
+	intake->room = room;
+	return 0;
+}
+
 static int target_add(struct intake *intake, const char *text)
 {
 	const struct config *config = intake->cli->config;
@@ -248,6 +295,7 @@ static int target_add(struct intake *intake, const char *text)
 	char why_text[PREFIX_TEXT + 64], network[PREFIX_TEXT];
 	struct prefix prefix, meant;
 	const char *why = NULL;
+	int error;
 
 	if (prefix_parse(text, config->translated, config->translated_count, &prefix, &why)) {
 		if (prefix_meant(config, text, &meant)) {
@@ -258,15 +306,9 @@ static int target_add(struct intake *intake, const char *text)
 		complain(intake, text, why);
 		return 0;
 	}
-	if (request->count == intake->room) {
-		size_t room = intake->room ? 2 * intake->room : 64;
-		struct target *more = realloc(request->targets, room * sizeof(*more));
-
-		if (!more)
-			return -ENOMEM;
-		request->targets = more;
-		intake->room = room;
-	}
+	error = room_make(intake);
+	if (error)
+		return error;
 	request->targets[request->count++] =
 		(struct target){ .prefix = prefix, .line = intake->line };
 	return 0;
@@ -292,44 +334,32 @@ static int line_read(struct intake *intake, char *line, size_t length)
 	return *line ? target_add(intake, line) : 0;
 }
 
+/* A line without its end, or -1: there is none. Longer ones stop at LINE_BYTES. */
+static ssize_t line_take(char line[static LINE_BYTES + 1])
+{
+	ssize_t length = 0;
+	int c = EOF;
+
+	while (length < LINE_BYTES && (c = getc_unlocked(stdin)) != EOF && c != '\n')
+		line[length++] = (char)c;
+	line[length] = '\0';
+	return length || c != EOF ? length : -1;
+}
+
 static int stdin_read(struct intake *intake)
 {
-	size_t room = 0;
-	char *line = NULL;
+	char line[LINE_BYTES + 1];
 	ssize_t length;
 	int error = 0;
 
-	while (!error && (length = getline(&line, &room, stdin)) > 0) {
-		intake->line++;
-		if (line[length - 1] == '\n')
-			line[--length] = '\0';
+	while (!error && (length = line_take(line)) >= 0) {
+		if (++intake->line > LINES_MOST)
+			return -EFBIG;
+		if (length == LINE_BYTES)
+			return -EMSGSIZE;
 		error = line_read(intake, line, length);
 	}
-	if (!error && ferror(stdin))
-		error = -EIO;
-	free(line);
-	return error;
-}
-
-static int target_compare(const void *a, const void *b)
-{
-	const struct target *p = a, *q = b;
-	int order = prefix_compare(&p->prefix, &q->prefix);
-
-	return order ? order : (p->line > q->line) - (p->line < q->line);
-}
-
-static void targets_sort(struct request *request)
-{
-	size_t kept = 0;
-
-	if (!request->count)
-		return;
-	qsort(request->targets, request->count, sizeof(*request->targets), target_compare);
-	for (size_t i = 1; i < request->count; i++)
-		if (!prefix_equal(&request->targets[kept].prefix, &request->targets[i].prefix))
-			request->targets[++kept] = request->targets[i];
-	request->count = kept + 1;
+	return !error && ferror(stdin) ? -EIO : error;
 }
 
 static bool is_host(const struct prefix *prefix)
@@ -337,10 +367,42 @@ static bool is_host(const struct prefix *prefix)
 	return prefix->length == (prefix->address.family == 4 ? 32 : 128);
 }
 
+/* What makes entries cannot make more than there is room for; what removes them may name others, too. */
+static size_t targets_most(const struct cli *cli, unsigned int takes)
+{
+	return (takes & TAKES_TIME) && cli->config_whole ? cli->config->overlay_entries :
+							   CONFIG_OVERLAY_MOST;
+}
+
+static int intake_stopped(const struct intake *intake, int error)
+{
+	switch (error) {
+	case -E2BIG:
+		return cli_fail(intake->cli, EXIT_FAILED,
+				"more than %zu different addresses and networks: the overlay holds "
+				"no more (overlay.max_entries); so many belong into a list: "
+				"`lists:`. Nothing was changed",
+				intake->most);
+	case -EFBIG:
+		return cli_fail(
+			intake->cli, EXIT_FAILED,
+			"more than %d lines: this seems to have no end. Nothing was changed",
+			LINES_MOST);
+	case -EMSGSIZE:
+		return cli_fail(intake->cli, EXIT_USAGE,
+				"line %zu: longer than %d bytes: one address a line is wanted. "
+				"Nothing was changed",
+				intake->line, LINE_BYTES - 1);
+	default:
+		return cli_fail(intake->cli, EXIT_FAILED, "cannot read the addresses: %s",
+				strerror(-error));
+	}
+}
+
 static int targets_read(struct cli *cli, unsigned int takes, int argc, char **argv,
 			struct request *out)
 {
-	struct intake intake = { .cli = cli, .request = out };
+	struct intake intake = { .cli = cli, .request = out, .most = targets_most(cli, takes) };
 	int error = 0;
 
 	out->from_stdin = argc == 1 && !strcmp(argv[0], "-") && !(takes & TAKES_ADDRESS);
@@ -348,9 +410,12 @@ static int targets_read(struct cli *cli, unsigned int takes, int argc, char **ar
 		error = stdin_read(&intake);
 	for (int i = 0; !error && !out->from_stdin && i < argc; i++)
 		error = target_add(&intake, argv[i]);
+	if (!error) {
+		targets_sort(out);
+		error = out->count > intake.most ? -E2BIG : 0;
+	}
 	if (error)
-		return cli_fail(cli, EXIT_FAILED, "cannot read the addresses: %s",
-				strerror(-error));
+		return intake_stopped(&intake, error);
 	if (intake.complaints > COMPLAINTS)
 		cli_fail(cli, EXIT_USAGE, "and %zu more like these",
 			 intake.complaints - COMPLAINTS);
@@ -361,7 +426,6 @@ static int targets_read(struct cli *cli, unsigned int takes, int argc, char **ar
 	if ((takes & TAKES_ADDRESS) && !is_host(&out->targets[0].prefix))
 		return cli_fail(cli, EXIT_USAGE, "%s: one address is wanted, not a network",
 				argv[0]);
-	targets_sort(out);
 	return 0;
 }
 

@@ -16,12 +16,13 @@
 #include "user/addr.h"
 #include "user/lists/parse.h"
 
-#define CONFIG_DEFAULT	 "/etc/gate25/gate25.yaml"
-#define CONFIG_STATE_DIR "/var/lib/gate25"
-#define CONFIG_RUN_DIR	 "/run/gate25"
-#define CONFIG_PIN_DIR	 "/sys/fs/bpf/gate25"
-#define CONFIG_LISTEN	 "127.0.0.1:9925"
-#define CONFIG_RATE_MOST 10000 /* a second: of limits and events */
+#define CONFIG_DEFAULT	    "/etc/gate25/gate25.yaml"
+#define CONFIG_STATE_DIR    "/var/lib/gate25"
+#define CONFIG_RUN_DIR	    "/run/gate25"
+#define CONFIG_PIN_DIR	    "/sys/fs/bpf/gate25"
+#define CONFIG_LISTEN	    "127.0.0.1:9925"
+#define CONFIG_RATE_MOST    10000 /* a second: of limits and events */
+#define CONFIG_OVERLAY_MOST 4194304
 
 enum attach_mode { ATTACH_AUTO, ATTACH_NATIVE, ATTACH_GENERIC };
 

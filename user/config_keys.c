@@ -248,7 +248,7 @@ static void max_entries_read(struct build *build, const struct node *value, void
 	struct config *config = target;
 	long number;
 
-	if (value_number(build->reading, value, 64, 4194304, &number))
+	if (value_number(build->reading, value, 64, CONFIG_OVERLAY_MOST, &number))
 		config->overlay_entries = number;
 }
 

@@ -440,6 +440,24 @@ observed() {
 	says 0 "^removed" - del $BAD
 }
 
+# What has no end is not read without end, and not kept without bounds.
+too_many() {
+	local i limit=200000 # KiB
+	for ((i = 0; i < 1001; i++)); do echo 10.1.$((i / 256)).$((i % 256)); done > $WORK/input
+	INPUT=$WORK/input says 1 - "^gate25 add: more than 1000 different .*overlay.max_entries.*Nothing was changed$" add -
+	want "nothing was" 0 "$(entries)"
+	INPUT=$WORK/input says 0 . "^$" del -
+	for ((i = 0; i < 5000; i++)); do echo 10.2.0.$((i % 2)); done > $WORK/input
+	INPUT=$WORK/input says 0 $'^blocked 10.2.0.0 [^\n]*\nblocked 10.2.0.1 [^\n]*$' - add -
+	INPUT=$WORK/input says 0 "^removed" - del -
+	nothing_left
+	INPUT=/dev/zero says 2 - "line 1: longer than" add -
+	(ulimit -v $limit; yes 10.2.0.0 | gate25 add -) > $WORK/out 2> $WORK/err
+	want "lines without end" 1 $?
+	check "are said to be" grep -q "no end. Nothing was changed" $WORK/err
+	nothing_left
+}
+
 full_overlay() {
 	local i
 	for ((i = 0; i < 999; i++)); do echo 10.0.$((i / 256)).$((i % 256)); done > $WORK/input
@@ -562,7 +580,7 @@ configure
 check "Postfix starts" mail_server_start
 check "a first connection" connects $BAD
 for section in not_loaded add_del ends services batches slow_input refusals forced origins bans \
-	allow unblock listing records observed full_overlay full_disk damaged killed hundred_thousand; do
+	allow unblock listing records observed too_many full_overlay full_disk damaged killed hundred_thousand; do
 	echo "# $section"
 	$section
 done
