@@ -957,6 +957,7 @@ static void test_many_lists(void **state)
 		lists[i].image = image;
 	}
 	assert_int_equal(table_compile(&input, &table), 0);
+	assert_true((__u64)table->layout.lines * TABLE_LINE_BYTES <= 120 << 20);
 	print_message("# %d lists of %d hosts: %zu classes, %.1f MiB\n", LISTS, HOSTS,
 		      table->classes_count, table->layout.lines * 64 / 1048576.0);
 	for (int i = 0; i < LISTS; i++) {

@@ -121,58 +121,105 @@ static void line_link(struct hosts4 *hosts, __u32 from, __u32 to)
 	hosts->lines[from].which |= (__u64)(to - hosts->buckets + 1) << TABLE_NEXT_SHIFT;
 }
 
-/* Whether the line has room for all of them. */
-static bool line_has_room(const struct hosts4 *hosts, const struct filling *filling,
-			  const struct host4 *rest, size_t count)
+/*
+ * Further lines that are not full. They are several so that hosts find one that names their class
+ * already: it is classes that a further line runs out of first.
+ */
+#define OPEN_LINES 16
+struct sharing {
+	struct filling lines[OPEN_LINES]; /* bits 0: none */
+};
+
+/* How many classes the line would have to name besides for all of these; -1: it has no room. */
+static int line_cost(const struct hosts4 *hosts, const struct filling *filling,
+		     const struct host4 *rest, size_t count)
 {
 	struct table_hosts4 line;
 	struct filling with = *filling;
 
 	if (!filling->bits || filling->lanes + count > lanes_most(filling))
-		return false;
-	line = hosts->lines[filling->line];
+		return -1;
+	memcpy(line.classes, hosts->lines[filling->line].classes, sizeof(line.classes));
 	for (size_t i = 0; i < count; i++) {
 		__u32 slot = class_slot(&line, &with, rest[i].class);
 
 		if (slot == TABLE_CLASSES4)
-			return false;
+			return -1;
 		if (slot == with.classes)
 			line.classes[with.classes++] = rest[i].class;
 	}
-	return true;
+	return with.classes - filling->classes;
 }
 
-/* What a line had no room for, into the shared line or into new ones of which the last is shared. */
-static int rest_place(struct hosts4 *hosts, __u32 line, struct filling *shared,
+/* The open line that suits them best; NULL if none has room. */
+static struct filling *sharing_find(const struct hosts4 *hosts, struct sharing *sharing,
+				    const struct host4 *rest, size_t count)
+{
+	int least = TABLE_CLASSES4 + 1;
+	struct filling *best = NULL;
+
+	for (int i = 0; i < OPEN_LINES && least; i++) {
+		int cost = line_cost(hosts, &sharing->lines[i], rest, count);
+
+		if (cost < 0 || cost >= least)
+			continue;
+		least = cost;
+		best = &sharing->lines[i];
+	}
+	return best;
+}
+
+/* A place for a new one; the fullest makes room for it. */
+static struct filling *sharing_place(struct hosts4 *hosts, struct sharing *sharing)
+{
+	struct filling *fullest = &sharing->lines[0];
+
+	for (int i = 0; i < OPEN_LINES; i++) {
+		if (!sharing->lines[i].bits)
+			return &sharing->lines[i];
+		if (sharing->lines[i].lanes > fullest->lanes)
+			fullest = &sharing->lines[i];
+	}
+	line_close(hosts, fullest);
+	fullest->bits = 0;
+	return fullest;
+}
+
+static void sharing_close(struct hosts4 *hosts, struct sharing *sharing)
+{
+	for (int i = 0; i < OPEN_LINES; i++) {
+		if (sharing->lines[i].bits)
+			line_close(hosts, &sharing->lines[i]);
+	}
+}
+
+/* What a line had no room for, into one line that is open, or into new ones. */
+static int rest_place(struct hosts4 *hosts, __u32 line, struct sharing *sharing,
 		      const struct host4 *rest, size_t count)
 {
+	struct filling *further = sharing_find(hosts, sharing, rest, count);
 	int error, probes = 2;
 
-	if (line_has_room(hosts, shared, rest, count)) {
-		line_link(hosts, line, shared->line);
-		for (size_t i = 0; i < count; i++)
-			line_put(hosts, shared, &rest[i]);
-		return 0;
-	}
+	if (further)
+		line_link(hosts, line, further->line);
 	for (size_t i = 0; i < count; i++) {
-		if (i && line_put(hosts, shared, &rest[i]))
+		if (further && line_put(hosts, further, &rest[i]))
 			continue;
 		if (probes++ > TABLE_PROBES)
 			return -EAGAIN;
-		if (shared->bits)
-			line_close(hosts, shared);
-		error = line_add(hosts, shared);
+		further = sharing_place(hosts, sharing);
+		error = line_add(hosts, further);
 		if (error)
 			return error;
-		line_link(hosts, line, shared->line);
-		line = shared->line;
-		line_put(hosts, shared, &rest[i]);
+		line_link(hosts, line, further->line);
+		line = further->line;
+		line_put(hosts, further, &rest[i]);
 	}
 	return 0;
 }
 
 /* The hosts of one line, which lie side by side. */
-static int bucket_place(struct hosts4 *hosts, __u32 bucket, struct filling *shared,
+static int bucket_place(struct hosts4 *hosts, __u32 bucket, struct sharing *sharing,
 			struct host4 *members, size_t count)
 {
 	struct filling filling = { .line = bucket, .bits = hosts->lane_bits };
@@ -183,7 +230,7 @@ static int bucket_place(struct hosts4 *hosts, __u32 bucket, struct filling *shar
 			members[rest++] = members[i];
 	}
 	line_close(hosts, &filling);
-	return rest ? rest_place(hosts, bucket, shared, members, rest) : 0;
+	return rest ? rest_place(hosts, bucket, sharing, members, rest) : 0;
 }
 
 /* Sorts the hosts by line; starts[i] is where those of line i begin. */
@@ -214,16 +261,16 @@ static void hosts_sort(const struct hosts4 *hosts, __u32 seed, __u32 *starts, st
 
 static int lines_make(struct hosts4 *hosts, const __u32 *starts, struct host4 *sorted)
 {
-	struct filling shared = {};
+	struct sharing sharing = {};
 	int error = 0;
 
 	memset(hosts->lines, 0, hosts->buckets * sizeof(*hosts->lines));
 	hosts->lines_count = hosts->buckets;
 	for (__u32 i = 0; i < hosts->buckets && !error; i++)
-		error = bucket_place(hosts, i, &shared, sorted + starts[i],
+		error = bucket_place(hosts, i, &sharing, sorted + starts[i],
 				     starts[i + 1] - starts[i]);
-	if (!error && shared.bits)
-		line_close(hosts, &shared);
+	if (!error)
+		sharing_close(hosts, &sharing);
 	return error;
 }
 
@@ -238,7 +285,7 @@ int hosts4_place(struct hosts4 *hosts, __u32 seed)
 	free(hosts->lines);
 	hosts->lines_room = hosts->buckets + hosts->buckets / 16 + 1;
 	hosts->lines = malloc(hosts->lines_room * sizeof(*hosts->lines));
-	sorted = malloc(hosts->count * sizeof(*sorted));
+	sorted = calloc(hosts->count, sizeof(*sorted));
 	starts = calloc((size_t)hosts->buckets + 2, sizeof(*starts));
 	if (hosts->lines && sorted && starts) {
 		hosts_sort(hosts, seed, starts, sorted);
