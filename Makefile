@@ -243,6 +243,6 @@ uninstall:
 		$(DESTDIR)$(UNITDIR)/gate25d.service $(DESTDIR)$(MANDIR)/man8/gate25.8 \
 		$(DESTDIR)$(MANDIR)/man8/gate25d.8 $(DESTDIR)$(COMPLETIONS)/gate25
 	$(Q)$(SYSTEMD_RELOAD)
-	@echo 'Removed. Kept: the configuration, and in /var/lib/gate25 the manual entries, the record of'
-	@echo 'changes and the last good lists. To remove these too:'
-	@echo '    rm -r $(DESTDIR)$(SYSCONFDIR)/gate25 /var/lib/gate25'
+	@echo 'Removed. Kept: the configuration, and in $(DESTDIR)/var/lib/gate25 the manual entries, the'
+	@echo 'record of changes and the last good lists. To remove these too:'
+	@echo '    rm -r $(DESTDIR)$(SYSCONFDIR)/gate25 $(DESTDIR)/var/lib/gate25'

@@ -75,6 +75,15 @@ usage() {
 	says 2 - "--limit 0" log --limit 0
 }
 
+# Whoever made a package of it must not be told to remove what the host has.
+uninstall() {
+	local root=$WORK/root
+	env -u MAKEFLAGS -u MAKELEVEL make -s uninstall DESTDIR=$root BUILD="$BUILD" > $WORK/out 2> $WORK/err
+	want "uninstall" 0 $?
+	check "names what is kept under DESTDIR" grep -q " rm -r $root/etc/gate25 $root/var/lib/gate25$" $WORK/out
+	check_not "and nothing elsewhere" grep -qE "(^| )/(etc|var)/" $WORK/out
+}
+
 not_loaded() {
 	says 4 "^NOT LOADED" - status
 	says 2 "^GATE25 CRITICAL - NOT LOADED.*\| entries=0" - status --check
@@ -471,6 +480,7 @@ printf '%s\n' $LISTED 203.0.113.67 2001:db8:bad::/48 > $WORK/blocked.txt
 configure
 check "Postfix starts" mail_server_start
 usage
+uninstall
 not_loaded
 load
 test_says
