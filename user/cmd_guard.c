@@ -149,6 +149,8 @@ static int load_run(struct cli *cli, int argc, char **argv)
 
 	if (!code)
 		code = cli_config(cli);
+	if (!code)
+		code = cli_may_change(cli);
 	if (code)
 		return code;
 	ifaces_of_config(&known, cli->config);
@@ -293,7 +295,7 @@ static int reload_run(struct cli *cli, int argc, char **argv)
 	if (!code && argc)
 		code = cli_fail(cli, EXIT_USAGE, "%s: no argument is wanted", argv[0]);
 	if (!code)
-		code = cli_paths(cli);
+		code = cli_may_change(cli);
 	if (code)
 		return code;
 	if (!cli_pinned(cli))

@@ -7,6 +7,7 @@
 #include "user/command.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -158,6 +159,15 @@ bool cli_pinned(const struct cli *cli)
 
 	snprintf(path, sizeof(path), "%s/names", cli->config->pin_dir);
 	return access(path, F_OK) == 0 || (errno != ENOENT && errno != ENOTDIR);
+}
+
+int cli_may_change(struct cli *cli)
+{
+	int code = cli_paths(cli);
+
+	if (code || !faccessat(AT_FDCWD, cli->config->pin_dir, W_OK | X_OK, AT_EACCESS))
+		return code;
+	return errno == EACCES || errno == EPERM ? EXIT_PERMISSION : 0;
 }
 
 int cli_guard(struct cli *cli)

@@ -60,6 +60,11 @@ extern const struct command commands_show[];	/* status test lists (feeds) log ve
 int cli_config(struct cli *cli);
 int cli_paths(struct cli *cli);
 int cli_guard(struct cli *cli);
+/*
+ * Before anything is tried: may the guard be changed by whom this runs as? EXIT_PERMISSION if not, which
+ * main() puts in words.
+ */
+int cli_may_change(struct cli *cli);
 /* Is something pinned, as far as we may see? Without a message; the configuration has been read. */
 bool cli_pinned(const struct cli *cli);
 int cli_lock(struct cli *cli);

@@ -314,6 +314,10 @@ agent_alive() {
 	(kill -STOP "$agent"; sleep 3; kill -CONT "$agent") &
 	sleep 0.2
 	says 0 "^nothing changed" "^[^"$'\n'"]*waiting for gate25d .process $agent. to reload…$" reload
+	as_nobody reload
+	want "nobody's reload is not the agent's fault" "5 gate25 reload: run as root" "$? $(< $WORK/err)"
+	as_nobody load
+	want "nor is his load" "5 gate25 load: run as root" "$? $(< $WORK/err)"
 	says 0 "^BLOCKED" - test 198.51.100.77
 	configure 'nonsense: 1'
 	says 1 - "gate25.yaml:[0-9]+: .*nonsense" reload
