@@ -140,6 +140,7 @@ static int do_allow_add(struct cli *cli, int argc, char **argv)
 
 	if (!code) {
 		code = desk_open(cli, &allowing.desk);
+		allowing.desk.lets_in = true;
 		if (!code)
 			code = allow_all(&allowing);
 		code = desk_close(&allowing.desk, code);

@@ -62,6 +62,8 @@ int desk_close(struct desk *desk, int code)
 	json_decref(desk->targets);
 	json_decref(desk->before);
 	free(desk->bans);
+	if (code == EXIT_DONE && desk->unkept)
+		code = EXIT_FAILED;
 	if (code == EXIT_DONE || json_array_size(desk->results) > 0)
 		code = cli_results(desk->cli, desk->results, code);
 	else
@@ -238,9 +240,28 @@ int desk_drop_ban(struct desk *desk, const struct prefix *prefix)
 
 /* ---------------------------------------------------------------- the commit */
 
+/* Who is let in at night is let in, whatever the disk thinks of it. */
+static int entries_commit(struct desk *desk)
+{
+	int unkept = 0, error;
+
+	if (!desk->lets_in)
+		return journal_commit(desk->journal);
+	error = journal_commit_anyway(desk->journal, &unkept);
+	if (unkept && !desk->unkept)
+		cli_fail(desk->cli, EXIT_FAILED,
+			 "in force now, but not kept on disk (%s): the next load or restart undoes "
+			 "it; "
+			 "make %s writable, then say it again",
+			 strerror(-unkept), desk->cli->config->state_dir);
+	if (unkept)
+		desk->unkept = unkept;
+	return error;
+}
+
 int desk_apply(struct desk *desk)
 {
-	int error = journal_commit(desk->journal), cleared = 0;
+	int error = entries_commit(desk), cleared = 0;
 
 	if (error)
 		return cli_fail(desk->cli, cli_exit_code(error), "nothing was changed");

@@ -77,6 +77,8 @@ struct desk {
 	json_t *before;	     /* entries that are replaced or removed */
 	struct prefix *bans; /* automatic ones, to be dropped with the commit */
 	size_t bans_count, bans_room;
+	bool lets_in; /* to be put in force even where it cannot be kept on disk */
+	int unkept;   /* why it was not kept, if so; the exit code is then EXIT_FAILED */
 };
 
 /*

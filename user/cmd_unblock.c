@@ -178,6 +178,7 @@ int do_unblock(struct cli *cli, int argc, char **argv)
 	if (!code) {
 		unblocking.prefix = &unblocking.request.targets[0].prefix;
 		code = desk_open(cli, &unblocking.desk);
+		unblocking.desk.lets_in = true;
 		if (!code)
 			code = unblock_all(&unblocking);
 		code = desk_close(&unblocking.desk, code);

@@ -400,11 +400,12 @@ static void journal_settle(struct journal *journal)
 	journal->staged.count = 0;
 }
 
-int journal_commit(struct journal *journal)
+/* `unkept` NULL: what cannot be kept is not to be done either. */
+static int commit(struct journal *journal, int *unkept)
 {
 	size_t size = journal->size;
 	bool in_step = journal_applied(journal);
-	int error;
+	int error, lost;
 
 	if (journal->looking)
 		return -EINVAL;
@@ -413,23 +414,44 @@ int journal_commit(struct journal *journal)
 	error = overlay_fits(journal->guard, journal);
 	if (error)
 		return error;
-	error = journal_append(journal);
-	if (error) {
+	lost = journal_append(journal);
+	if (lost)
 		guard_count_error(journal->guard, GATE25_ERROR_JOURNAL);
-		return error;
-	}
+	if (lost && !(unkept && journal->guard))
+		return lost;
 	error = overlay_apply(journal->guard, journal);
 	if (error) {
-		journal_take_back(journal, size);
+		if (!lost)
+			journal_take_back(journal, size);
 		return error;
 	}
-	if (journal->guard && in_step)
+	if (lost)
+		*unkept = lost;
+	else if (journal->guard && in_step)
 		journal_set_applied(journal);
 	journal_settle(journal);
+	if (lost)
+		return 0;
 	/* The change is in the file and in force: a compaction that fails is for another time. */
 	if (journal_wasteful(journal) && journal_rewrite(journal))
 		guard_count_error(journal->guard, GATE25_ERROR_JOURNAL);
 	return 0;
+}
+
+int journal_commit(struct journal *journal)
+{
+	return commit(journal, NULL);
+}
+
+int journal_commit_anyway(struct journal *journal, int *unkept)
+{
+	int error;
+
+	*unkept = 0;
+	journal->anyway = journal->guard != NULL;
+	error = commit(journal, unkept);
+	journal->anyway = false;
+	return error;
 }
 
 /* ---------------------------------------------------------------- reading */

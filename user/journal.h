@@ -42,6 +42,8 @@ struct journal {
 	char *path, *directory;
 	int fd;	      /* -1: there is no file yet, or it was only looked at */
 	bool looking; /* journal_read() */
+	bool sealed; /* the file system is read-only: nothing can be committed but to the overlay */
+	bool anyway; /* the overlay is changed even if the file cannot be */
 	struct guard *guard;
 	void *groups;	     /* tsearch(3), by prefix */
 	void *texts;	     /* tsearch(3), by text */

@@ -307,7 +307,9 @@ static int file_failed(const struct journal *journal, const char *what, int erro
 {
 	const char *remedy = "";
 
-	if (error == -ENOSPC || error == -EDQUOT)
+	if (journal->anyway)
+		remedy = "; it is in force all the same";
+	else if (error == -ENOSPC || error == -EDQUOT)
 		remedy = "; nothing was changed: free some space there and try again";
 	else if (error == -EFBIG)
 		remedy = "; nothing was changed: it is beyond the limit of a file's size";
@@ -478,6 +480,8 @@ int journal_append(struct journal *journal)
 	size_t before, end;
 	int error;
 
+	if (journal->sealed)
+		return file_failed(journal, "write", -EROFS);
 	if (journal->fd < 0) {
 		struct journal empty = *journal;
 
@@ -601,6 +605,10 @@ int journal_load(struct journal *journal)
 	size_t bytes = 0;
 
 	journal->fd = open(journal->path, flags | O_CLOEXEC | O_NOFOLLOW);
+	if (journal->fd < 0 && errno == EROFS) {
+		journal->sealed = true;
+		journal->fd = open(journal->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	}
 	if (journal->fd < 0)
 		return errno == ENOENT ? 0 : file_failed(journal, "open", -errno);
 	error = file_read(journal->fd, &file, &bytes);

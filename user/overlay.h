@@ -60,6 +60,12 @@ int journal_del(struct journal *journal, const struct prefix *prefix, enum entry
  * journal_close() may follow.
  */
 int journal_commit(struct journal *journal);
+/*
+ * Likewise, for what lets somebody in: when only the file cannot be written, which is logged and counted, the
+ * overlay is changed all the same. *unkept is then why (-errno), and 0 is returned: it holds until the overlay is
+ * made from the journal again. The journal may be used further.
+ */
+int journal_commit_anyway(struct journal *journal, int *unkept);
 
 /*
  * The entries with what is staged, sorted by prefix_compare, then kind, then origin; expired ones

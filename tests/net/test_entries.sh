@@ -474,6 +474,20 @@ full_overlay() {
 	nothing_left
 }
 
+# Whoever has to be let in is, disk or not.
+let_in() { # WHY NOT KEPT
+	local before
+	before=$(entries)
+	says 1 "^ALLOWED $LISTED" \
+		"cannot write .*entries.journal: $1; it is in force.*but not kept on disk .$1." \
+		unblock $LISTED
+	check "unblock acts" connects $LISTED
+	says 1 "^allowed 192.0.2.61" "but not kept on disk .$1." allow add 192.0.2.61
+	says 3 "^ALLOWED 192.0.2.61" - test 192.0.2.61
+	says 1 - "$1.*nothing was changed" add 192.0.2.62
+	want "on disk it is as it was" $before "$(entries)"
+}
+
 # A file system of its own for the journal, with nothing left on it.
 full_disk() {
 	mount -t tmpfs -o size=64k full $WORK/state
@@ -483,7 +497,22 @@ full_disk() {
 	INPUT=$WORK/input says 1 - "No space left on device; nothing was changed: free some space" add -
 	want "nothing of it is there" 1 "$(entries)"
 	check_not "what was there holds" connects $BAD
+	says 0 "warning +$WORK/state cannot be written .No space left on device.: .* is not kept" - status
+	# What is left of the journal's last page.
+	for ((i = 0; i < 100; i++)); do gate25 add 10.9.0.$i > /dev/null 2>&1 || break; done
+	let_in "No space left on device"
 	rm $WORK/state/ballast
+	check "a load" quietly gate25 load
+	check_not "goes back to what was kept" connects $LISTED
+	says 0 . - flush --origin manual
+	says 0 . - add $BAD --for 1h
+	mount -o remount,ro $WORK/state
+	let_in "Read-only file system"
+	says 1 "^PASS $BAD" "removed the manual block.*but not kept on disk" unblock $BAD
+	check "of a manual block, too" connects $BAD
+	mount -o remount,rw $WORK/state
+	check "a load" quietly gate25 load
+	check_not "goes back to it" connects $BAD
 	INPUT=$WORK/input says 0 "^blocked 500" - add -
 	want "with space it goes on" 501 "$(entries)"
 	umount $WORK/state
