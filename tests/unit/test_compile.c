@@ -972,6 +972,42 @@ static void test_many_lists(void **state)
 		list_image_free((struct list_image *)lists[i].image);
 }
 
+/*
+ * Small networks of many lists: their addresses scatter as hosts, so that lines see many classes and
+ * get more and more room, until leaves are the smaller shape.
+ */
+static void test_many_networks(void **state)
+{
+	enum { LISTS = 60, NETWORKS = 500, ASKED = 6 };
+
+	(void)state;
+	memset(&scene, 0, sizeof(scene));
+	scene.input = (struct compile_input){ scene.lists, LISTS, 2 };
+	random_state = 32;
+	for (int i = 0; i < LISTS; i++) {
+		struct ranges ranges = {};
+		struct list_image *image = NULL;
+
+		for (int j = 0; j < NETWORKS; j++) {
+			__u32 address = random64(), rest = (1U << below(9)) - 1;
+
+			assert_int_equal(ranges_add4(&ranges, address & ~rest, address | rest), 0);
+		}
+		assert_int_equal(ranges_finish(&ranges, &image), 0);
+		scene.lists[i].image = image;
+		scene.lists[i].info.weight = 1;
+		scene.lists[i].info.action = GATE25_DROP;
+		scene.lists[i].info.services = 1;
+	}
+	scene_compile(&scene);
+	print_message("# %d lists of %d networks: %.1f MiB\n", LISTS, NETWORKS,
+		      scene.table->layout.lines * 64 / 1048576.0);
+	assert_true((__u64)scene.table->layout.lines * TABLE_LINE_BYTES <= 22 << 20);
+	for (int i = 0; i < ASKED; i++)
+		check_image_edges(&scene, scene.lists[i].image);
+	scene_release(&scene);
+}
+
 /* How many lengths the look-up tries for an address. */
 static unsigned int lengths_tried(const struct compiled_table *table, u128 address)
 {
@@ -1131,12 +1167,12 @@ static void test_real(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_random_sets), cmocka_unit_test(test_observed),
-		cmocka_unit_test(test_shapes),	    cmocka_unit_test(test_sums),
-		cmocka_unit_test(test_bounds),	    cmocka_unit_test(test_collisions),
-		cmocka_unit_test(test_million),	    cmocka_unit_test(test_many_classes),
-		cmocka_unit_test(test_many_lists),  cmocka_unit_test(test_many6),
-		cmocka_unit_test(test_real),
+		cmocka_unit_test(test_random_sets),   cmocka_unit_test(test_observed),
+		cmocka_unit_test(test_shapes),	      cmocka_unit_test(test_sums),
+		cmocka_unit_test(test_bounds),	      cmocka_unit_test(test_collisions),
+		cmocka_unit_test(test_million),	      cmocka_unit_test(test_many_classes),
+		cmocka_unit_test(test_many_networks), cmocka_unit_test(test_many_lists),
+		cmocka_unit_test(test_many6),	      cmocka_unit_test(test_real),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

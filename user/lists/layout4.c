@@ -18,12 +18,14 @@
 #define BLOCK_BYTES   (TABLE_BLOCK_ENTRIES * sizeof(__u32))
 #define LEAF_BYTES    (TABLE_LEAF_ENTRIES * sizeof(__u16))
 #define HOST_BYTES    6 /* of a line of hosts, at its usual load; fewer where there are many */
+#define LOAD_USUAL    100
 #define CLASSES	      65536
 
 struct planning {
 	struct layout4 *plan;
 	const struct segment4 *segments;
 	size_t count;
+	size_t host_bytes;
 	__u32 *covered; /* by class: addresses of the part at hand; all 0 between */
 };
 
@@ -145,7 +147,7 @@ static int block_entry(struct planning *planning, const struct part *part, __u32
 	*word = class;
 	if (!differ)
 		return 0;
-	if (differ * HOST_BYTES > LEAF_BYTES)
+	if (differ * planning->host_bytes > LEAF_BYTES)
 		return leaf_add(planning, part, word);
 	*word |= TABLE_HOSTS;
 	return hosts_add(planning, part, class);
@@ -187,7 +189,7 @@ static size_t block_bytes(struct planning *planning, const struct part *part)
 		from = below.to;
 		if (below.from == below.to)
 			continue;
-		hosts = part_judge(planning, &below, &class) * HOST_BYTES;
+		hosts = part_judge(planning, &below, &class) * planning->host_bytes;
 		bytes += hosts < LEAF_BYTES ? hosts : LEAF_BYTES;
 	}
 	return bytes;
@@ -204,8 +206,8 @@ static int first_entry(struct planning *planning, const struct part *part, __u32
 		return 0;
 	}
 	differ = part_judge(planning, part, &class);
-	if (differ && differ * HOST_BYTES >= BLOCK_BYTES &&
-	    differ * HOST_BYTES > block_bytes(planning, part))
+	if (differ && differ * planning->host_bytes >= BLOCK_BYTES &&
+	    differ * planning->host_bytes > block_bytes(planning, part))
 		return block_add(planning, part, word);
 	*word = class;
 	if (!differ)
@@ -223,6 +225,7 @@ int layout4_plan(struct layout4 *plan, const struct segment4 *segments, size_t c
 	int error = -ENOMEM;
 
 	memset(plan, 0, sizeof(*plan));
+	planning.host_bytes = (size_t)HOST_BYTES * LOAD_USUAL / load; /* the emptier, the dearer */
 	if (count == 1 && !segments[0].class)
 		return 0;
 	plan->first = calloc(FIRST_ENTRIES, sizeof(*plan->first));
