@@ -220,9 +220,17 @@ test_reload() {
 	check "with file and line" grep -qE "$CONFIG:[0-9]+: " $WORK/reload.out
 	kill -HUP "$agent"
 	check "a signal tells it in the log" wait_for 5 log_has "$CONFIG:"
+	want "both are on record as what they were" '["reload failed","reload failed"]' \
+		"$(gate25 -j log --limit 2 | jq -c '.results | map(.action)')"
 	check "and it is counted" [ "$(metric gate25_errors_total kind=config)" -ge 1 ]
 	check "the guard stays" attached
 	check_not "and still stops" smtp_connects bad $BAD 1
+	log_forget
+	: > $CONFIG
+	kill -HUP "$agent"
+	check "a file that was cut short is refused as well" wait_for 5 log_has "$CONFIG: is empty"
+	check "the guard stays" attached
+	check_not "and goes on stopping" smtp_connects bad $BAD 1
 	cp $WORK/good.yaml $CONFIG
 	: > $WORK/blocked.txt
 	reload
