@@ -225,6 +225,24 @@ static void image_read(struct asker *asker, __u32 index)
 			image); /* without it the verdict stands, only the entry is not told */
 }
 
+bool ask_list_kept(struct asker *asker, __u32 index)
+{
+	const struct gate25_list_info *info = &asker->view.generation->lists[index];
+	const struct config_list *list = config_list_find(asker->config, info->name);
+	const struct list_image *image;
+
+	/* Static entries stand in the configuration; of a list that is configured no more nothing is wanted. */
+	if (!list || (!list->file && !list->url) || !info->digest)
+		return true;
+	if (!asker->images[index].tried)
+		image_read(asker, index);
+	image = asker->images[index].image;
+	if (!image)
+		return !info->entries4 && !info->entries6;
+	/* A newer image is on its way into force. */
+	return image->loaded_s > info->loaded_s || list_image_digest(image) == info->digest;
+}
+
 static void lists_ask(struct asker *asker, __u64 lists, struct answer *out)
 {
 	const struct gate25_generation *generation = asker->view.generation;

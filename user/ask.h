@@ -67,6 +67,8 @@ struct answer {
 struct asker;
 int ask_open(const struct config *paths, struct guard *guard, struct asker **out);
 void ask_close(struct asker *asker); /* NULL is fine */
+/* false: a load would put an older image of this list in force, or none, since this one is not on disk. */
+bool ask_list_kept(struct asker *asker, __u32 index);
 
 /* The generation that is asked. */
 const struct gate25_generation *ask_generation(const struct asker *asker);

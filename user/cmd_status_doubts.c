@@ -13,7 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "user/print.h"
 
@@ -181,6 +183,42 @@ static void lists_doubt(struct status *status)
 	}
 }
 
+/* ---------------------------------------------------------------- what is kept on disk */
+
+/* 0, or why a file of some size cannot be made there. Of a folder that is not there yet nothing is known. */
+static int folder_refuses(const char *folder)
+{
+	struct statvfs space;
+
+	if (access(folder, W_OK))
+		return errno == ENOENT ? 0 : errno;
+	if (statvfs(folder, &space))
+		return errno;
+	if ((space.f_blocks && !space.f_bfree) || (space.f_files && !space.f_ffree))
+		return ENOSPC;
+	return 0;
+}
+
+/* Nothing is wrong with what is in force: what comes after the next load or restart is. */
+static void disk_doubt(struct status *status)
+{
+	const struct gate25_generation *generation = status->generation;
+	const char *folder = status->cli->config->state_dir;
+	int why = folder_refuses(folder);
+
+	if (why)
+		doubt(status, SEVERITY_WARNING,
+		      "%s cannot be written (%s): what changes now (entries, policies, lists) is "
+		      "not kept, and the next load or restart goes back to what is there",
+		      folder, strerror(why));
+	for (__u32 i = 0; generation && i < generation->lists_count; i++)
+		if (!ask_list_kept(status->asker, i))
+			doubt(status, SEVERITY_WARNING,
+			      "list %s: what is in force is not kept in %s/lists, so the next load "
+			      "goes back to what is there; when it can be written: gate25 reload",
+			      generation->lists[i].name, folder);
+}
+
 /* ---------------------------------------------------------------- configuration, agent */
 
 /*
@@ -288,6 +326,7 @@ void status_doubt(struct status *status)
 	config_doubt(status);
 	default_doubt(status);
 	lists_doubt(status);
+	disk_doubt(status);
 	overlay_doubt(status);
 	agent_doubt(status);
 	version_doubt(status);

@@ -265,6 +265,29 @@ test_allow_list_missing() {
 	check "without it" quietly gate25 reload
 }
 
+# What was read and cannot be kept is in force, and an older one would come back.
+test_state_full() {
+	mount -t tmpfs -o size=64k full $WORK/state
+	printf '%s\n' $BAD $BAD2 > $WORK/blocked.txt
+	check "a list is kept" quietly gate25 reload
+	gate25 status > $WORK/status
+	check_not "and nothing is to be doubted" grep -qE "kept|cannot be written" $WORK/status
+	dd if=/dev/zero of=$WORK/state/ballast bs=1k 2> $WORK/dd.log
+	printf '%s\n' $BAD > $WORK/blocked.txt
+	check "with the disk full it is read" reload
+	check "and in force" smtp_connects bad $BAD2 2
+	gate25 status --check > $WORK/status
+	want "which the check warns of" 1 $?
+	check "by the disk" grep -qF "$WORK/state cannot be written (No space left on device)" $WORK/status
+	check "and by the list" grep -qF "list blocked: what is in force is not kept" $WORK/status
+	rm $WORK/state/ballast
+	check "with space it is kept" quietly gate25 reload
+	gate25 status > $WORK/status
+	check_not "and nothing is to be doubted any more" grep -qE "kept|cannot be written" $WORK/status
+	umount $WORK/state
+	check "the state from before" quietly gate25 reload
+}
+
 still_answers() {
 	quietly gate25 reload && attached
 }
@@ -525,6 +548,7 @@ test_no_gap
 test_without_agent
 test_reload
 test_allow_list_missing
+test_state_full
 test_slow_clients
 test_interfaces
 test_unload_sticks
