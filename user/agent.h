@@ -2,7 +2,8 @@
 /*
  * What the parts of gate25d share: gate25d.c (main, signals, systemd), agent_job.c (threads), agent_load.c
  * (configuration and lists into force), agent_links.c (interfaces that come back), agent_upkeep.c (expiry, clocks,
- * counts of entries), agent_views.c (names for events and metrics), agent_http.c, agent_socket.c.
+ * counts of entries), agent_words.c (what operators say), agent_views.c (names for events and metrics), agent_http.c,
+ * agent_socket.c.
  *
  * One thread, the event loop, owns struct agent. A job runs beside it on what it was given, and hands its
  * result over in the loop. What a running job may still look at is not freed but retired.
@@ -69,6 +70,8 @@ struct load {
 	unsigned int wanted; /* kinds that are still to be run */
 	enum load_kind kind; /* of what runs */
 	bool started;	     /* LOAD_START succeeded */
+	bool signalled;	     /* a reload is wanted by SIGHUP: nobody but us records it */
+	bool records;	     /* so does the one that runs */
 	/* times in a row that what was read could not be put in force, and when that is tried again */
 	unsigned int behind;
 	__u64 again_s;
@@ -133,6 +136,17 @@ struct upkeep {
 int upkeep_init(struct agent *agent);
 void upkeep_want(struct agent *agent, bool resync);
 
+/* ---- agent_words.c */
+
+/* What the control map last said, as the log has it. */
+struct words {
+	bool known, paused, observe;
+	__u64 pause_until_ns;
+	__u8 observe_services;
+};
+/* Logs what an operator changed since. `loaded`: a load has put it right, and has said the policy of the whole. */
+void words_follow(struct agent *agent, bool loaded);
+
 /* ---- agent_views.c */
 
 struct views {
@@ -184,6 +198,7 @@ struct agent {
 	struct load load;
 	struct links links;
 	struct upkeep upkeep;
+	struct words words;
 	struct views views;
 	struct http http;
 	struct server *server;

@@ -316,6 +316,17 @@ static void load_failed(struct agent *agent)
 						    "nothing is guarded");
 }
 
+/* What `gate25 reload` asks for, it records itself. */
+static void load_record(struct agent *agent)
+{
+	struct load *load = &agent->load;
+
+	if (load->records)
+		record_change(agent->config->state_dir, load->error ? "reload failed" : "reload",
+			      NULL, NULL, NULL);
+	load->records = false;
+}
+
 static void timer_set(struct agent *agent)
 {
 	struct load *load = &agent->load;
@@ -348,6 +359,8 @@ static void load_done(struct agent *agent)
 	else
 		load_enforce(agent);
 	load_clean(load);
+	load_record(agent);
+	words_follow(agent, !load->error);
 	agent_report(&load->report);
 	server_load_ends(agent->server, &load->report);
 	apply_report_free(&load->report);
@@ -395,8 +408,11 @@ static void load_next(struct agent *agent)
 	}
 	/* A reload does what is smaller than it, too. */
 	load->wanted &= load->kind == LOAD_RELOAD ? LOAD_START : ~load->kind;
-	if (load->kind == LOAD_RELOAD)
+	if (load->kind == LOAD_RELOAD) {
 		agent_reloading(agent);
+		load->records = load->signalled;
+		load->signalled = false;
+	}
 	apply_report_init(&load->report);
 	server_load_begins(agent->server, load->kind);
 	load->error = feeds_lend(agent);

@@ -227,6 +227,7 @@ static int tick_fires(sd_event_source *source, uint64_t usec, void *context)
 	/* One byte, which nobody writes besides us: no lock. */
 	apply_local_services(agent->guard, agent->config);
 	guard_watch(agent);
+	words_follow(agent, false);
 	views_refresh(agent);
 	links_check(agent);
 	agent_status(agent);
@@ -234,12 +235,13 @@ static int tick_fires(sd_event_source *source, uint64_t usec, void *context)
 	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
-static int journal_changes(sd_event_source *source, const struct inotify_event *event,
-			   void *context)
+static int state_changes(sd_event_source *source, const struct inotify_event *event, void *context)
 {
 	(void)source;
 	if (event->len && !strcmp(event->name, "entries.journal"))
 		upkeep_want(context, false);
+	if (event->len && !strcmp(event->name, "control.json"))
+		words_follow(context, false);
 	return 0;
 }
 
@@ -258,7 +260,7 @@ int upkeep_init(struct agent *agent)
 	if (error)
 		return error;
 	if (sd_event_add_inotify(agent->event, &upkeep->watch, agent->config->state_dir,
-				 IN_MODIFY | IN_MOVED_TO | IN_CREATE, journal_changes, agent) < 0)
+				 IN_MODIFY | IN_MOVED_TO | IN_CREATE, state_changes, agent) < 0)
 		log_warning("changes of entries in %s cannot be watched: counted every %d s",
 			    agent->config->state_dir, UPKEEP_S);
 	return 0;

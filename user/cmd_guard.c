@@ -128,8 +128,8 @@ static int load_ifaces(struct cli *cli, const struct ifaces *chosen, int argc, c
 	code = force_generation(cli, "apply", FEED_CACHED, argv, argc, &report);
 	force_say(cli, &report);
 	after = force_snapshot(cli);
-	if (!code || !json_equal(before, after))
-		record_change(cli->config->state_dir, "load", targets, before, after);
+	record_change(cli->config->state_dir, code ? "load failed" : "load", targets, before,
+		      after);
 	if (!code)
 		unread_warn(cli);
 	else
@@ -305,8 +305,8 @@ static int reload_run(struct cli *cli, int argc, char **argv)
 	code = force_generation(cli, "reload", FEED_CHANGED, NULL, 0, &report);
 	force_say(cli, &report);
 	after = force_snapshot(cli);
-	if (!code || !json_equal(before, after))
-		record_change(cli->config->state_dir, "reload", NULL, before, after);
+	record_change(cli->config->state_dir, code ? "reload failed" : "reload", NULL, before,
+		      after);
 	if (code)
 		cli_fail(cli, code, "failed; what was in force before stays so");
 	else if (!json_array_size(report.changes))

@@ -116,7 +116,7 @@ static int signal_reload(sd_event_source *source, const struct signalfd_siginfo 
 
 	(void)source;
 	(void)info;
-	record_change(agent->config->state_dir, "reload", NULL, NULL, NULL);
+	agent->load.signalled = true;
 	load_want(agent, LOAD_RELOAD);
 	return 0;
 }

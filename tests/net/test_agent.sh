@@ -265,6 +265,32 @@ test_allow_list_missing() {
 	check "without it" quietly gate25 reload
 }
 
+# What operators say acts without the agent, which tells it all the same.
+test_words() {
+	local word
+	log_forget
+	while read -r word; do
+		quietly gate25 ${word%%:*}
+		check "gate25 ${word%%:*} is told" wait_for 3 log_has "${word#*: }"
+	done <<-END
+		policy observe: policy: observe
+		policy default: policy: enforce
+		policy observe --service mx: policy of service mx: observe
+		policy default --service mx: policy of service mx: enforce
+		pause: paused until resumed
+		pause --for 1h: paused until 20
+		resume: the pause is over
+	END
+	want "each once" 7 "$(grep -cE "policy|paus" $WORK/agent.log)"
+	kill -HUP "$agent"
+	check "a reload by a signal is on record" wait_for 5 reload_recorded
+}
+
+reload_recorded() {
+	[ "$(gate25 -j log --limit 1 | jq -r '.results[0] | .action + " " + .command')" = \
+		"reload $BUILD/gate25d -c $CONFIG" ]
+}
+
 # What was read and cannot be kept is in force, and an older one would come back.
 test_state_full() {
 	mount -t tmpfs -o size=64k full $WORK/state
@@ -549,6 +575,7 @@ test_without_agent
 test_reload
 test_allow_list_missing
 test_state_full
+test_words
 test_slow_clients
 test_interfaces
 test_unload_sticks

@@ -248,6 +248,7 @@ broken() {
 	json "check" '.results[0].ok' false check
 	says 1 - "gate25.yaml:[0-9]+: .*nonsense.*stays so" reload
 	check_not "the old state is in force" connects $LISTED
+	json "a failure is on record as one" '.results[-1].action' "reload failed" log --limit 1
 	configure 'threshold: "warning: 1"'
 	says 1 - $'(^|\n)'"$CONFIG:[0-9]+: threshold: 'warning: 1' is not" reload
 	check_not "and no more is said than that" grep -q "Invalid argument" $WORK/err
