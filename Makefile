@@ -189,7 +189,7 @@ bench:
 	$(Q)$(MAKE) bench-built
 
 bench-built: $(PROGRAMS) $(BUILD)/bench
-	$(Q)$(BUILD)/bench -o $(BUILD)/bench.json $(BENCH)
+	$(Q)$(BUILD)/bench -o $(BUILD)/bench.json $(value BENCH)
 
 # ---------------------------------------------------------------- source
 
