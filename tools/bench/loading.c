@@ -25,7 +25,7 @@
 #include "user/log.h"
 #include "user/print.h"
 
-#define LOADS_MOST	 3
+#define LOADS_MOST	 5
 #define SECONDS_MOST	 60
 #define SETTLE_US	 500000 /* until the agent's size is looked at again */
 #define MIB		 (1024.0 * 1024)
