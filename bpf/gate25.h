@@ -340,7 +340,9 @@ struct gate25_table_layout {
 	__u32 seed;	      /* of the hash; the compiler may change it */
 	__u32 has_v4, has_v6; /* 0: nothing of that family is listed */
 	__u32 v4_lane_bits;   /* of a host: 16, 21 or 32 */
-	__u32 spare[8];
+	__u32 v6_filter;      /* u32 */
+	__u32 v6_filter_mask; /* their number, a power of two, less one */
+	__u32 spare[6];
 };
 _Static_assert(sizeof(struct gate25_table_layout) == 96, "table layout");
 

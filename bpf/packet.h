@@ -185,11 +185,11 @@ PACKET_INLINE enum packet_kind packet_ipv4(struct cursor *cursor, struct packet 
 
 PACKET_INLINE __u64 packet_is(__u8 type, __u8 wanted)
 {
-	__u64 differs = (__u64)(type ^ wanted) - 1;
+	__u64 same = (__u64)(type ^ wanted) - 1; /* below 0 if they are */
 
-	differs >>= 63;
-	PACKET_OPAQUE(differs);
-	return differs;
+	same >>= 63;
+	PACKET_OPAQUE(same);
+	return same;
 }
 
 /* The extension headers that the walk follows (RFC 8200, 4302, 6275, 7401, 5533). */

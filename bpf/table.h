@@ -12,8 +12,8 @@
  * single hosts stand out from their surroundings, buckets of hosts. A host's entry overrides what
  * the levels say, also with class 0. IPv6: the first 16 bits choose a group, which holds the
  * class of that /16 and the lengths of the longer prefixes that occur under it; from the longest
- * to the shortest, the first one found decides, also with class 0. One line of 64 bytes a probe;
- * a bucket that overflows names another one.
+ * to the shortest, the first one found decides, also with class 0. A filter says which of them are
+ * worth a probe. One line of 64 bytes a probe; a bucket that overflows names another one.
  */
 #ifndef GATE25_TABLE_H
 #define GATE25_TABLE_H
@@ -148,9 +148,14 @@ static inline __u32 table_permute4(__u32 address, __u32 seed)
 	return address * 0x85ebca77U;
 }
 
-static inline __u32 table_bucket6(__u64 hi, __u64 lo, __u32 length, __u32 seed, __u32 buckets)
+static inline __u32 table_hash_net6(__u64 hi, __u32 length, __u32 seed)
 {
-	return table_scale(table_mix(hi ^ table_mix(lo, length, seed), length, seed), buckets);
+	return table_mix(hi, length, seed);
+}
+
+static inline __u32 table_hash_host6(__u64 hi, __u64 lo, __u32 length, __u32 seed)
+{
+	return table_mix(hi + (lo ^ seed) * 0xbf58476d1ce4e5b9ULL, length, seed);
 }
 
 /* Entry `index` of a section of __u32. */
@@ -297,10 +302,10 @@ static TABLE_INLINE __u32 table_match_nets6(const struct table_nets6 *bucket, __
 }
 
 static inline __u32 table_find_net6(void *table, const volatile struct gate25_table_layout *layout,
-				    __u64 hi, __u32 length)
+				    __u32 hash, __u64 hi, __u32 length)
 {
 	__u32 section = layout->v6_nets, answer = 0;
-	__u32 number = table_bucket6(hi, 0, length, layout->seed, layout->v6_nets_buckets);
+	__u32 number = table_scale(hash, layout->v6_nets_buckets);
 
 #pragma GCC unroll 4
 	for (int i = 0; i < TABLE_PROBES; i++) {
@@ -330,10 +335,10 @@ static TABLE_INLINE __u32 table_match_hosts6(const struct table_hosts6 *bucket, 
 }
 
 static inline __u32 table_find_host6(void *table, const volatile struct gate25_table_layout *layout,
-				     __u64 hi, __u64 lo, __u32 length)
+				     __u32 hash, __u64 hi, __u64 lo, __u32 length)
 {
 	__u32 section = layout->v6_hosts, answer = 0;
-	__u32 number = table_bucket6(hi, lo, length, layout->seed, layout->v6_hosts_buckets);
+	__u32 number = table_scale(hash, layout->v6_hosts_buckets);
 
 #pragma GCC unroll 4
 	for (int i = 0; i < TABLE_PROBES; i++) {
@@ -358,23 +363,41 @@ struct table_walk6 {
 	__u32 answer; /* as of the buckets */
 };
 
+/*
+ * 1 if some prefix has this hash, as the filter knows them. It is small enough for a near cache, and
+ * the look-ups of all lengths in it can be under way at once: what has no prefix costs no line.
+ */
+static inline __u32 table_filter6(void *table, const volatile struct gate25_table_layout *layout,
+				  __u32 hash)
+{
+	return table_word(table, layout->v6_filter, hash & layout->v6_filter_mask) >> (hash >> 27) &
+	       1;
+}
+
 /* One length; returns 1 to stop. */
 static long table_step6(__u32 index, struct table_walk6 *walk)
 {
 	__u32 offset = __builtin_offsetof(struct table_group6, lengths) + index;
 	const __u8 *bytes = TABLE_LINE(walk->table, walk->group + (offset / TABLE_LINE_BYTES));
-	__u32 length, shift;
+	__u32 length, shift, hash;
+	__u64 hi = walk->hi, lo = walk->lo;
 
 	if (!bytes)
 		return 1;
 	length = bytes[offset & (TABLE_LINE_BYTES - 1)];
 	shift = -length & 63; /* the same for lengths of 1 to 64 and of 65 to 128 */
-	if (length <= 64)
-		walk->answer = table_find_net6(walk->table, walk->layout,
-					       walk->hi >> shift << shift, length);
-	else
-		walk->answer = table_find_host6(walk->table, walk->layout, walk->hi,
-						walk->lo >> shift << shift, length);
+	if (length <= 64) {
+		hi = hi >> shift << shift;
+		hash = table_hash_net6(hi, length, walk->layout->seed);
+		if (table_filter6(walk->table, walk->layout, hash))
+			walk->answer = table_find_net6(walk->table, walk->layout, hash, hi, length);
+	} else {
+		lo = lo >> shift << shift;
+		hash = table_hash_host6(hi, lo, length, walk->layout->seed);
+		if (table_filter6(walk->table, walk->layout, hash))
+			walk->answer =
+				table_find_host6(walk->table, walk->layout, hash, hi, lo, length);
+	}
 	return walk->answer != 0;
 }
 

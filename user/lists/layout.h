@@ -154,6 +154,8 @@ struct entry6 {
 struct layout6 {
 	__u16 *first; /* 65,536 halves; NULL: nothing is listed */
 	struct table_group6 *groups;
+	__u32 *filter;
+	__u32 filter_words;	     /* a power of two */
 	struct entry6 *nets, *hosts; /* longer than /16: up to /64, and longer */
 	size_t groups_count, groups_room;
 	size_t nets_count, nets_room;

@@ -16,6 +16,7 @@
 #define USUAL_LOAD_NETS	 55 /* percent */
 #define USUAL_LOAD_HOSTS 50
 #define GROUP_HASH	 (2 * FIRST_ENTRIES)
+#define FILTER_MOST	 (1U << 27) /* words: the upper 5 bits of a hash choose the bit */
 
 /* The lengths that occur under a /16, as bits, and the class of what none of them covers. */
 struct lengths6 {
@@ -123,6 +124,18 @@ static int entries_sort(struct layout6 *plan, const struct entries6 *prefixes)
 	return 0;
 }
 
+/* A word for every two prefixes: 16 to 32 bits each. */
+static int filter_size(struct layout6 *plan)
+{
+	size_t count = plan->nets_count + plan->hosts_count;
+
+	plan->filter_words = TABLE_LINE_BYTES / sizeof(__u32);
+	while (plan->filter_words < count / 2 && plan->filter_words < FILTER_MOST)
+		plan->filter_words *= 2;
+	plan->filter = calloc(plan->filter_words, sizeof(*plan->filter));
+	return plan->filter ? 0 : -ENOMEM;
+}
+
 int layout6_plan(struct layout6 *plan, const struct segment6 *segments, size_t count,
 		 unsigned int load)
 {
@@ -143,6 +156,8 @@ int layout6_plan(struct layout6 *plan, const struct segment6 *segments, size_t c
 	if (!error)
 		error = entries_sort(plan, &prefixes);
 	if (!error)
+		error = filter_size(plan);
+	if (!error)
 		error = buckets_size(&plan->net_buckets, plan->nets_count,
 				     USUAL_LOAD_NETS * load / 100);
 	if (!error)
@@ -152,20 +167,31 @@ int layout6_plan(struct layout6 *plan, const struct segment6 *segments, size_t c
 	return error;
 }
 
+static void filter_note(struct layout6 *plan, __u32 hash)
+{
+	plan->filter[hash & (plan->filter_words - 1)] |= 1U << (hash >> 27);
+}
+
 int layout6_place(struct layout6 *plan, __u32 seed)
 {
 	const struct entry6 *entry;
+	__u32 hash;
 	int error;
+
+	if (plan->filter)
+		memset(plan->filter, 0, plan->filter_words * sizeof(*plan->filter));
 
 	for (size_t i = 0; i < plan->nets_count; i++) {
 		entry = &plan->nets[i];
-		plan->net_buckets.places[i] =
-			table_bucket6(entry->hi, 0, entry->length, seed, plan->net_buckets.buckets);
+		hash = table_hash_net6(entry->hi, entry->length, seed);
+		filter_note(plan, hash);
+		plan->net_buckets.places[i] = table_scale(hash, plan->net_buckets.buckets);
 	}
 	for (size_t i = 0; i < plan->hosts_count; i++) {
 		entry = &plan->hosts[i];
-		plan->host_buckets.places[i] = table_bucket6(entry->hi, entry->lo, entry->length,
-							     seed, plan->host_buckets.buckets);
+		hash = table_hash_host6(entry->hi, entry->lo, entry->length, seed);
+		filter_note(plan, hash);
+		plan->host_buckets.places[i] = table_scale(hash, plan->host_buckets.buckets);
 	}
 	error = buckets_assign(&plan->net_buckets);
 	if (!error)
@@ -184,6 +210,9 @@ __u32 layout6_reserve(const struct layout6 *plan, struct gate25_table_layout *la
 	line += FIRST_ENTRIES * sizeof(__u16) / TABLE_LINE_BYTES;
 	layout->v6_groups = line;
 	line += plan->groups_count * sizeof(struct table_group6) / TABLE_LINE_BYTES;
+	layout->v6_filter = line;
+	layout->v6_filter_mask = plan->filter_words - 1;
+	line += plan->filter_words * sizeof(__u32) / TABLE_LINE_BYTES;
 	layout->v6_nets = line;
 	layout->v6_nets_buckets = plan->net_buckets.buckets;
 	line += buckets_lines(&plan->net_buckets);
@@ -229,6 +258,8 @@ void layout6_fill(const struct layout6 *plan, const struct gate25_table_layout *
 	       FIRST_ENTRIES * sizeof(__u16));
 	memcpy(bytes + (size_t)layout->v6_groups * TABLE_LINE_BYTES, plan->groups,
 	       plan->groups_count * sizeof(struct table_group6));
+	memcpy(bytes + (size_t)layout->v6_filter * TABLE_LINE_BYTES, plan->filter,
+	       plan->filter_words * sizeof(*plan->filter));
 	nets_fill(plan, (void *)(bytes + (size_t)layout->v6_nets * TABLE_LINE_BYTES));
 	hosts_fill(plan, (void *)(bytes + (size_t)layout->v6_hosts * TABLE_LINE_BYTES));
 }
@@ -237,6 +268,7 @@ void layout6_release(struct layout6 *plan)
 {
 	free(plan->first);
 	free(plan->groups);
+	free(plan->filter);
 	free(plan->nets);
 	free(plan->hosts);
 	buckets_release(&plan->net_buckets);
