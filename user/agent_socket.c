@@ -231,10 +231,11 @@ void server_load_ends(struct server *server, const struct apply_report *report)
 		if (!client->served)
 			continue;
 		client->served = false;
-		client_answer(client, json_pack("{s:b, s:O, s:O, s:O}", "ok",
-						!json_array_size(report->errors), "changes",
-						report->changes, "warnings", report->warnings,
-						"errors", report->errors));
+		client_answer(client,
+			      json_pack("{s:b, s:b, s:O, s:O, s:O}", "ok",
+					!json_array_size(report->errors), "in_force",
+					report->in_force, "changes", report->changes, "warnings",
+					report->warnings, "errors", report->errors));
 	}
 }
 

@@ -506,6 +506,7 @@ int apply_enforce(struct guard *guard, const struct config *config, const struct
 	bool before = guard->control->observe;
 	int error;
 
+	report->in_force = true;
 	control_widen(guard, config, state, prepared->slots);
 	apply_local_services(guard, config);
 	error = interfaces_attach(guard, config, state, prepared, report);

@@ -18,6 +18,7 @@
 /* What happened, for people and JSON: arrays of strings, one fact each. */
 struct apply_report {
 	json_t *changes, *warnings, *errors;
+	bool in_force; /* a generation was put in force, though perhaps not all of what was wanted */
 };
 void apply_report_init(struct apply_report *report);
 void apply_report_free(struct apply_report *report);
@@ -76,7 +77,7 @@ int apply_now(const char *config_path, enum feed_how how, char *const *ifaces, s
 
 /*
  * Asks the running agent through run_dir/gate25d.sock: one JSON object {"command": …} and one
- * in return: {"ok": bool, "changes": […], "warnings": […], "errors": […]}. -ENOENT or -ECONNREFUSED: no agent runs.
+ * in return: {"ok": bool, "in_force": bool, "changes": […], "warnings": […], "errors": […]}. -ENOENT or -ECONNREFUSED: no agent runs.
  * -ETIMEDOUT: it hangs or is held up. -ECONNRESET: it went away before it answered. Nothing is logged.
  *   "reload"  reads configuration, state and the sources that changed, and waits until all that is in force
  *   "apply"   the same without looking at the sources: after a change of the state (load, policy of a list)

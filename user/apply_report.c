@@ -20,6 +20,7 @@ void apply_report_init(struct apply_report *report)
 	report->changes = json_array();
 	report->warnings = json_array();
 	report->errors = json_array();
+	report->in_force = false;
 }
 
 void apply_report_free(struct apply_report *report)
@@ -69,6 +70,19 @@ int apply_read_config(const char *path, struct apply_report *report, struct conf
 
 /* ---------------------------------------------------------------- sources */
 
+/* Not what the configuration asks for, so it is more than a warning. */
+static void former_say(struct apply_report *report, const struct feed *feed)
+{
+	const char *why = feed->state->error;
+	char when[32];
+
+	apply_say(report->errors,
+		  "list %s: %s; its last good content (from the former source), of %s, stays in "
+		  "force",
+		  feed->list->name, why[0] ? why : "the new source was not read yet",
+		  time_format(feed->image->loaded_s, when));
+}
+
 void report_feeds(struct apply_report *report, const struct feed *feeds, size_t count,
 		  enum feed_how how)
 {
@@ -79,7 +93,9 @@ void report_feeds(struct apply_report *report, const struct feed *feeds, size_t 
 
 		if (!feeds[i].error && feeds[i].image)
 			continue;
-		if (feeds[i].image)
+		if (feeds[i].former)
+			former_say(report, &feeds[i]);
+		else if (feeds[i].image)
 			apply_say(report->warnings,
 				  "list %s: %s; the last good one, of %s, stays in force", name,
 				  feeds[i].state->error,

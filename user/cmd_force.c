@@ -75,6 +75,7 @@ static int ask_agent(struct cli *cli, const char *request, struct apply_report *
 		facts_take(&report->changes, reply, "changes");
 		facts_take(&report->warnings, reply, "warnings");
 		facts_take(&report->errors, reply, "errors");
+		report->in_force = json_is_true(json_object_get(reply, "in_force"));
 		error = json_is_true(json_object_get(reply, "ok")) ? 0 : -EIO;
 	} else if (error != -ENOENT && error != -ECONNREFUSED) {
 		apply_say(report->errors,
@@ -113,8 +114,17 @@ int force_generation(struct cli *cli, const char *request, enum feed_how how, ch
 
 	if (error == -ENOENT || error == -ECONNREFUSED)
 		error = apply_now(cli->config_path, how, ifaces, count, report);
+	if (!error && json_array_size(report->errors)) /* as the agent judges it */
+		error = -EIO;
 	doubts_print(report);
 	return cli_exit_code(error);
+}
+
+int force_fail(const struct cli *cli, int code, const struct apply_report *report)
+{
+	return cli_fail(cli, code, "failed; %s",
+			report->in_force ? "all else is in force" :
+					   "what was in force before stays so");
 }
 
 json_t *force_results(const struct apply_report *report)

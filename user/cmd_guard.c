@@ -133,7 +133,7 @@ static int load_ifaces(struct cli *cli, const struct ifaces *chosen, int argc, c
 	if (!code)
 		unread_warn(cli);
 	else
-		cli_fail(cli, code, "failed; what was in force before stays so");
+		force_fail(cli, code, &report);
 	code = cli_results(cli, force_results(&report), code);
 	apply_report_free(&report);
 	json_decref(targets);
@@ -308,7 +308,7 @@ static int reload_run(struct cli *cli, int argc, char **argv)
 	record_change(cli->config->state_dir, code ? "reload failed" : "reload", NULL, before,
 		      after);
 	if (code)
-		cli_fail(cli, code, "failed; what was in force before stays so");
+		force_fail(cli, code, &report);
 	else if (!json_array_size(report.changes))
 		cli_say(cli, "nothing changed");
 	code = cli_results(cli, force_results(&report), code);
@@ -349,8 +349,9 @@ const struct command commands_guard[] = {
 	  "  gate25 policy enforce\n  gate25 policy observe --list uceprotect-1\n",
 	  policy_run },
 	{ "reload", "", "read configuration and lists again",
-	  "Waits until it is in force and prints what changed. When it fails, what was in force "
-	  "stays so.\n\n"
+	  "Waits until it is in force and prints what changed. When it fails, the last line says "
+	  "whether\n"
+	  "all else is in force, or what was in force stays so.\n\n"
 	  "  gate25 check && gate25 reload\n",
 	  reload_run },
 	{ "check", "[FILE]", "say whether the configuration can be used",

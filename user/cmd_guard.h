@@ -34,6 +34,8 @@ void force_say(const struct cli *cli, const struct apply_report *report);
 json_t *force_snapshot(struct cli *cli);
 
 /* {"changes", "warnings", "errors"} as the one result of a command. */
+/* The last line of what failed: is all else in force, or is all as it was? Returns the code. */
+int force_fail(const struct cli *cli, int code, const struct apply_report *report);
 json_t *force_results(const struct apply_report *report);
 
 /* ---- cmd_policy.c */

@@ -6,7 +6,8 @@
  * changed and holds a list, else the last good one. What is refused is counted, said once, and tried again.
  *
  * source_digest of an image here: the upper half is of what shapes it (source, format, translated
- * prefixes), the lower half of the bytes. So an image alone tells whether it still belongs to its list.
+ * prefixes; the lowest bit says whether it blocks or allows), the lower half of the bytes. So an image alone
+ * tells whether it still belongs to its list, or, as long as a new source was not read yet, may stand in for it.
  */
 #include "user/feeds.h"
 
@@ -18,6 +19,7 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "user/feed_file.h"
 #include "user/fetch.h"
@@ -37,7 +39,9 @@ struct attempt {
 	struct feed_state *state;
 	struct feed *feed;
 	struct list_image *last; /* on disk, and still valid; or NULL */
-	char path[PATH_MAX];	 /* of the image */
+	/* or: on disk, of what the list was made from before. It is a stand-in, never "unchanged". */
+	struct list_image *former;
+	char path[PATH_MAX]; /* of the image */
 	__u64 now_s;
 	bool wanted; /* its source is to be read */
 	struct fetch fetch;
@@ -75,6 +79,15 @@ static __u64 retry_delay(const struct attempt *attempt)
 	return delay_s < attempt->list->refresh_s ? delay_s : attempt->list->refresh_s;
 }
 
+/* What is in force when an attempt failed. */
+static const char *attempt_rest(const struct attempt *attempt)
+{
+	if (attempt->last)
+		return "the last good one stays in force";
+	return attempt->former ? "its last good content (from the former source) stays in force" :
+				 "there is no earlier one: the list is empty";
+}
+
 static void attempt_fail(struct attempt *attempt, enum gate25_list_error kind, int error,
 			 const char *why)
 {
@@ -90,9 +103,7 @@ static void attempt_fail(struct attempt *attempt, enum gate25_list_error kind, i
 	state->failures++;
 	/* The 1st, 2nd, 4th, 8th … in a row: enough to be seen, too little to drown the log. */
 	if ((state->failures & (state->failures - 1)) == 0)
-		log_error("list %s: %s; %s", list->name, state->error,
-			  attempt->last ? "the last good one stays in force" :
-					  "there is no earlier one: the list is empty");
+		log_error("list %s: %s; %s", list->name, state->error, attempt_rest(attempt));
 }
 
 static void attempt_succeed(struct attempt *attempt, struct list_image *image, bool changed)
@@ -119,7 +130,7 @@ static __u32 settings_digest(const struct config *config, const struct config_li
 
 	digest = list_digest(digest, config->translated,
 			     config->translated_count * sizeof(config->translated[0]));
-	return digest ^ digest >> 32;
+	return ((digest ^ digest >> 32) & ~1U) | list->allow;
 }
 
 static __u64 source_digest(const struct attempt *attempt, const void *text, size_t length)
@@ -329,9 +340,9 @@ static int image_path(const struct config *config, const struct config_list *lis
 	return length >= PATH_MAX ? -ENAMETOOLONG : 0;
 }
 
-/* The last good image, if it was made from this source in this way. */
+/* The last good image. *own: it was made from this source in this way. */
 static struct list_image *image_last(const struct config *config, const struct config_list *list,
-				     const char *path)
+				     const char *path, bool *own)
 {
 	struct list_image *image = NULL;
 	int error = list_image_read(path, &image);
@@ -340,11 +351,27 @@ static struct list_image *image_last(const struct config *config, const struct c
 		log_warning(
 			"list %s: %s is damaged or of another version: reading the source again",
 			list->name, path);
-	if (!error && image->source_digest >> 32 != settings_digest(config, list)) {
-		list_image_free(image);
-		image = NULL;
-	}
+	*own = !error && image->source_digest >> 32 == settings_digest(config, list);
 	return image;
+}
+
+/*
+ * One from a former source stands in for it while the list goes on under its name. Never one that blocked for
+ * one that allows, nor of a list that was gone from the configuration meanwhile: nobody knows how old that is.
+ */
+static void attempt_look(struct attempt *attempt)
+{
+	const struct config_list *list = attempt->list;
+	bool own;
+	struct list_image *image = image_last(attempt->config, list, attempt->path, &own);
+
+	if (own)
+		attempt->last = image;
+	else if (image && attempt->state->last_success_s &&
+		 (image->source_digest >> 32 & 1) == list->allow)
+		attempt->former = image;
+	else
+		list_image_free(image);
 }
 
 static bool attempt_wanted(const struct attempt *attempt, enum feed_how how)
@@ -360,26 +387,47 @@ static bool attempt_wanted(const struct attempt *attempt, enum feed_how how)
 	       state->last_attempt_s > attempt->now_s;
 }
 
+/* Entries need no copy, but should the list get a source that fails, they are what it last held. */
+static void entries_keep(const struct attempt *attempt, struct list_image *image)
+{
+	struct list_image *kept;
+	bool own;
+
+	image->source_digest = (__u64)settings_digest(attempt->config, attempt->list) << 32 |
+			       list_image_digest(image);
+	kept = image_last(attempt->config, attempt->list, attempt->path, &own);
+	if (!(own && kept->source_digest == image->source_digest) &&
+	    list_image_write(image, attempt->path))
+		unlink(attempt->path); /* older than what is in force now */
+	list_image_free(kept);
+}
+
+static int entries_take(struct attempt *attempt)
+{
+	const struct config_list *list = attempt->list;
+	struct feed_state *state = attempt->state;
+	int error = list_from_prefixes(list->entries, list->entries_count, &attempt->feed->image);
+
+	if (error)
+		return error;
+	entries_keep(attempt, attempt->feed->image);
+	state_describe(state, attempt->feed->image);
+	state->last_attempt_s = state->last_success_s = attempt->now_s;
+	return 0;
+}
+
 static int attempt_begin(struct attempt *attempt, enum feed_how how)
 {
 	const struct config_list *list = attempt->list;
 	struct feed_state *state = attempt->state;
-	int error;
+	int error = image_path(attempt->config, list, attempt->path);
 
-	if (!list->file && !list->url) {
-		error = list_from_prefixes(list->entries, list->entries_count,
-					   &attempt->feed->image);
-		if (error)
-			return error;
-		state_describe(state, attempt->feed->image);
-		state->last_attempt_s = state->last_success_s = attempt->now_s;
-		return 0;
-	}
-	error = image_path(attempt->config, list, attempt->path);
 	if (error)
 		return error;
-	attempt->last = image_last(attempt->config, list, attempt->path);
-	state_describe(state, attempt->last);
+	if (!list->file && !list->url)
+		return entries_take(attempt);
+	attempt_look(attempt);
+	state_describe(state, attempt->last ? attempt->last : attempt->former);
 	if (!attempt->last) {
 		state->identity = (struct feed_identity){ 0 };
 		state->etag[0] = state->last_modified[0] = '\0';
@@ -414,6 +462,14 @@ static int urls_fetch(struct attempt *attempts, size_t count, const atomic_bool 
 	return error;
 }
 
+static void attempt_release(struct attempt *attempt)
+{
+	fetch_release(&attempt->fetch);
+	list_image_free(attempt->last);
+	list_image_free(attempt->former);
+	attempt->last = attempt->former = NULL;
+}
+
 static void attempt_finish(struct attempt *attempt)
 {
 	struct feed *feed = attempt->feed;
@@ -424,13 +480,15 @@ static void attempt_finish(struct attempt *attempt)
 		url_finish(attempt);
 	else if (!feed->image && !attempt->last)
 		feed->error = -ENOENT;
-	fetch_release(&attempt->fetch);
 	if (!feed->image) {
-		feed->image = attempt->last;
-		attempt->last = NULL;
+		feed->former = !attempt->last && attempt->former;
+		feed->image = feed->former ? attempt->former : attempt->last;
+		if (feed->former)
+			attempt->former = NULL;
+		else
+			attempt->last = NULL;
 	}
-	list_image_free(attempt->last);
-	attempt->last = NULL;
+	attempt_release(attempt);
 }
 
 static int attempts_run(struct attempt *attempts, size_t count, enum feed_how how,
@@ -449,8 +507,7 @@ static int attempts_run(struct attempt *attempts, size_t count, enum feed_how ho
 			attempt_finish(&attempts[i]);
 			continue;
 		}
-		fetch_release(&attempts[i].fetch);
-		list_image_free(attempts[i].last);
+		attempt_release(&attempts[i]);
 	}
 	return error;
 }
@@ -514,15 +571,16 @@ bool feeds_cached(const struct config *config)
 	for (size_t i = 0; i < config->lists_count; i++) {
 		const struct config_list *list = &config->lists[i];
 		struct list_image *image;
+		bool own;
 
 		if (!list->file && !list->url)
 			continue;
 		if (image_path(config, list, path))
 			return false;
-		image = image_last(config, list, path);
-		if (!image)
-			return false;
+		image = image_last(config, list, path, &own);
 		list_image_free(image);
+		if (!own)
+			return false;
 	}
 	return true;
 }

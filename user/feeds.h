@@ -56,13 +56,17 @@ struct feed {
 	struct feed_state *state;
 	struct list_image *image; /* NULL: there is none at all */
 	bool changed;		  /* the image is another one than was on disk before */
-	int error; /* of the attempt, 0 or -errno; with an image: the last good one is used */
+	bool former; /* it is the last good one from a former source: this one was not read yet */
+	int error;   /* of the attempt, 0 or -errno; with an image: the last good one is used */
 };
 
 /*
  * The images of all lists of the configuration, in its order. A source that fails leaves the last good image
  * in `image`, with `error` and `state->error` set, the failure counted by kind (guard may be NULL) and logged.
  * Urls are fetched side by side, so that one that stalls does not hold up the others.
+ *
+ * While a source that is new to a list was not read with success, what was last read from its former one stands
+ * in (`former`), on disk as well.
  *
  * `states` is what feeds_read() gave; feeds[lists_count] is the caller's. The states' array is freed with free(). 0, -ENOMEM, or -ECANCELED soon
  * after *cancel is set (NULL: never).

@@ -239,11 +239,35 @@ test_reload() {
 	want "counted by kind" 1 "$(metric gate25_list_errors_total list=blocked kind=empty)"
 	printf '%s\n' $BAD > $WORK/blocked.txt
 	check "until it is good again" quietly gate25 reload
+	test_reload_moved
+	cp $WORK/good.yaml $CONFIG
 	sed -i "s|run_dir:.*|run_dir: $WORK/elsewhere|" $CONFIG
 	kill -HUP "$agent"
 	check "run_dir does not move under an agent" wait_for 5 log_has 'run_dir cannot change'
 	cp $WORK/good.yaml $CONFIG
 	check "which goes on" still_answers
+}
+
+# A slip in the path of a list empties nothing, and the rest of a change is in force.
+test_reload_moved() {
+	sed -i -e "s|file: $WORK/blocked.txt|file: $WORK/blokced.txt|" \
+		-e 's/^ports:.*/ports: [25, 2525]/' $CONFIG
+	reload
+	want "a list that moved to nowhere fails a reload" 1 $?
+	check "what of it stays is said" grep -q \
+		'list blocked: .*/blokced.txt: No such file.*its last good content (from the former source)' \
+		$WORK/reload.out
+	check_not "and is in force" smtp_connects bad $BAD 1
+	check "the rest is, too" grep -q 'services: changed' $WORK/reload.out
+	check "and the end says so" grep -q 'failed; all else is in force' $WORK/reload.out
+	guard_stop
+	check "over a restart" guard_start
+	check_not "it is in force as well" smtp_connects bad $BAD 1
+	echo $BAD2 > $WORK/blokced.txt
+	check "with the new source there" reload
+	check_not "it is in force" smtp_connects bad $BAD2 1
+	check "instead of the former" smtp_connects bad $BAD 2
+	rm $WORK/blokced.txt
 }
 
 # What cannot be exempted must not be stopped.
@@ -498,7 +522,8 @@ test_web() {
 	check "a redirect to https" feed to-https
 	want "is followed" 200 "$(metric gate25_entries list=web)"
 	check_not "a redirect from https to http" feed to-http https
-	want "is not" 0 "$(metric gate25_entries list=web)"
+	check "is not" grep -q "list web: https://192.0.2.80/to-http: .*http" $WORK/reload.out
+	want "and the list stays as it was" 200 "$(metric gate25_entries list=web)"
 	test_web_failures
 	kill "$nginx"
 	umount /etc/ssl/certs

@@ -339,30 +339,99 @@ static void test_old_file_is_not_opened(void **state)
 	close(watch);
 }
 
+/* A copy of what a list was made from before is never taken for one of what it is made from now. */
 static void test_settings_make_the_copy_invalid(void **state)
+{
+	struct stage *stage = *state;
+
+	source_write(stage, "192.0.2.1\n", 10);
+	load(stage, FEED_CHANGED);
+	assert_true(feeds_cached(&stage->config));
+	stage->list.format = LIST_RBLDNSD;
+	assert_false(feeds_cached(&stage->config));
+	load(stage, FEED_CACHED);
+	assert_true(stage->feed.former);
+	load(stage, FEED_CHANGED);
+	assert_true(stage->feed.changed);
+	assert_false(stage->feed.former);
+	stage->config.translated[0][0] = 0x0064ff9b00000000ULL;
+	stage->config.translated_count = 1;
+	load(stage, FEED_CACHED);
+	assert_true(stage->feed.former);
+	load(stage, FEED_CHANGED);
+	assert_true(stage->feed.changed);
+}
+
+/* Until a source is read that is new to a list, what was read from the one before stays. */
+static void test_former_source_stands_in(void **state)
 {
 	struct stage *stage = *state;
 	char other[128];
 
 	source_write(stage, "192.0.2.1\n", 10);
 	load(stage, FEED_CHANGED);
-	stage->list.format = LIST_RBLDNSD;
-	load(stage, FEED_CACHED);
-	assert_int_equal(stage->entries, 0);
-	load(stage, FEED_CHANGED);
-	assert_true(stage->feed.changed);
 	snprintf(other, sizeof(other), "%s-moved", stage->file);
 	stage->list.file = other;
 	load(stage, FEED_CACHED);
-	assert_int_equal(stage->entries, 0);
+	assert_int_equal(stage->entries, 1);
+	assert_true(stage->feed.former);
+	for (int i = 0; i < 2; i++) {
+		load(stage, FEED_CHANGED);
+		assert_int_equal(stage->feed.error, -ENOENT);
+		assert_int_equal(stage->entries, 1);
+		assert_int_equal(stage->state.entries4, 1);
+		assert_true(stage->feed.former);
+		assert_false(stage->feed.changed);
+	}
+	assert_int_equal(rename(stage->file, other), 0); /* the very bytes of the former one */
+	load(stage, FEED_CHANGED);
+	assert_true(stage->feed.changed);
+	assert_false(stage->feed.former);
+	assert_int_equal(stage->feed.error, 0);
+	load(stage, FEED_CACHED);
+	assert_false(stage->feed.former);
+	assert_int_equal(stage->entries, 1);
+}
+
+static void test_former_entries_stand_in(void **state)
+{
+	struct stage *stage = *state;
+	struct prefix entries[] = { { .address = { .family = 4, .lo = 0xc0000200 }, .length = 24 },
+				    { .address = { .family = 4, .lo = 0xc6336401 },
+				      .length = 32 } };
+
+	source_write(stage, "192.0.2.1\n", 10);
+	load(stage, FEED_CHANGED);
+	stage->list.file = NULL;
+	stage->list.entries = entries;
+	stage->list.entries_count = 2;
+	load(stage, FEED_CACHED);
+	assert_int_equal(stage->entries, 2);
+	stage->list.file = "/nonexistent/list.txt";
 	load(stage, FEED_CHANGED);
 	assert_int_equal(stage->feed.error, -ENOENT);
+	assert_true(stage->feed.former);
+	assert_int_equal(stage->entries, 2);
+}
+
+/* One that blocked never allows; and a list that was away begins anew. */
+static void test_former_source_of_another_kind(void **state)
+{
+	struct stage *stage = *state;
+	char states[128];
+
+	source_write(stage, "192.0.2.1\n", 10);
+	load(stage, FEED_CHANGED);
+	stage->list.allow = true;
+	load(stage, FEED_CACHED);
 	assert_int_equal(stage->entries, 0);
-	stage->list.file = stage->file;
+	assert_int_equal(stage->feed.error, -ENOENT);
+	stage->list.allow = false;
 	load(stage, FEED_CACHED);
 	assert_int_equal(stage->entries, 1);
-	stage->config.translated[0][0] = 0x0064ff9b00000000ULL;
-	stage->config.translated_count = 1;
+	stage->list.format = LIST_RBLDNSD;
+	snprintf(states, sizeof(states), "%s/feeds.json", stage->directory);
+	assert_int_equal(unlink(states), 0);
 	load(stage, FEED_CACHED);
 	assert_int_equal(stage->entries, 0);
 }
@@ -441,6 +510,7 @@ static void test_entries(void **state)
 		{ { .family = 6, .hi = 0x20010db800000000ULL }, 32 },
 	};
 	struct stage *stage = *state;
+	struct list_image *kept = NULL;
 
 	stage->list.file = NULL;
 	stage->list.entries = entries;
@@ -450,7 +520,9 @@ static void test_entries(void **state)
 	assert_true(feeds_cached(&stage->config));
 	assert_int_equal(stage->state.entries4, 1);
 	assert_int_equal(stage->state.entries6, 1);
-	assert_int_equal(access(stage->image, F_OK), -1);
+	assert_true(list_image_read(stage->image, &kept) == 0);
+	assert_int_equal(kept->count4, 1);
+	list_image_free(kept);
 }
 
 /* ---------------------------------------------------------------- a server that obeys */
@@ -750,7 +822,7 @@ static void test_http_due(void **state)
 	server_stop();
 }
 
-/* Its settings changed: until it is fetched again the list is empty, so that does not wait an interval. */
+/* Its settings changed: until it is fetched again a stand-in is in force, so that does not wait an interval. */
 static void test_http_without_image_is_due(void **state)
 {
 	struct stage *stage = *state;
@@ -765,17 +837,17 @@ static void test_http_without_image_is_due(void **state)
 	assert_int_equal(stage->entries, 2);
 	stage->list.format = LIST_PLAIN;
 	load(stage, FEED_CACHED);
-	assert_int_equal(stage->entries, 0);
+	assert_true(stage->feed.former);
 	states.array = &stage->state;
 	states.count = 1;
 	assert_true(feeds_next_refresh(&stage->config, &states) <= (__u64)time(NULL));
 	load(stage, FEED_DUE);
-	assert_int_equal(stage->entries, 2);
+	assert_true(stage->feed.changed);
 
 	/* but a source that fails is not asked more often for it */
 	stage->list.url = (char *)url_of("/503", url);
 	load(stage, FEED_DUE);
-	assert_int_equal(stage->entries, 0);
+	assert_true(stage->feed.former);
 	before = server.requests;
 	load(stage, FEED_DUE);
 	assert_int_equal(server.requests, before);
@@ -947,6 +1019,9 @@ int main(void)
 		STAGED(test_young_file_is_read_again),
 		STAGED(test_old_file_is_not_opened),
 		STAGED(test_settings_make_the_copy_invalid),
+		STAGED(test_former_source_stands_in),
+		STAGED(test_former_entries_stand_in),
+		STAGED(test_former_source_of_another_kind),
 		STAGED(test_damage_means_reading_again),
 		STAGED(test_no_regular_file),
 		STAGED(test_not_kept_is_read_again),

@@ -23,7 +23,7 @@
 #include "user/lists/ranges.h"
 
 #define IMAGE_MAGIC   0x3153494c35324147ULL /* "GA25LIS1" in little endian */
-#define IMAGE_VERSION 2
+#define IMAGE_VERSION 3
 #define IMAGE_MOST    (1ULL << 32) /* ranges of a family */
 
 struct image_header {
