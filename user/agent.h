@@ -75,7 +75,7 @@ struct load {
 	/* times in a row that what was read could not be put in force, and when that is tried again */
 	unsigned int behind;
 	__u64 again_s;
-	sd_event_source *timer;
+	sd_event_source *timer, *late;
 	/* given to the thread, and by it */
 	bool takeover;	       /* something was in force before: leave it unless ours is whole */
 	struct config *config; /* NULL: the one in force */
@@ -192,7 +192,8 @@ struct agent {
 	struct guard *guard;
 	struct prepared *in_force; /* NULL: only what was taken over */
 	struct feed_states feeds;
-	int *list_ids; /* by index in config->lists */
+	struct fetcher *fetcher; /* what is fetched beside all jobs */
+	int *list_ids;		 /* by index in config->lists */
 	struct events *events;
 	sd_event_source *events_source;
 	struct load load;

@@ -11,9 +11,11 @@
 #include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "user/fetcher.h"
 #include "user/log.h"
 #include "user/record.h"
 #include "user/state.h"
@@ -383,6 +385,9 @@ static int feeds_lend(struct agent *agent)
 	struct feed_states *copy = &agent->load.feeds;
 
 	*copy = (struct feed_states){ 0 };
+	/* A start waits for what it has to read: an empty list would replace one that is in force. */
+	if (agent->load.kind != LOAD_START)
+		copy->fetcher = agent->fetcher;
 	if (!agent->feeds.count)
 		return 0;
 	copy->array = malloc(agent->feeds.count * sizeof(*copy->array));
@@ -434,6 +439,18 @@ void load_want(struct agent *agent, enum load_kind kind)
 	load_next(agent);
 }
 
+/* A list that a load did not wait for: what came of it is the next one's. */
+static int late_ends(sd_event_source *source, int fd, uint32_t events, void *context)
+{
+	__u64 count;
+
+	(void)source;
+	(void)events;
+	if (read(fd, &count, sizeof(count)) == sizeof(count))
+		load_want(context, LOAD_REFRESH);
+	return 0;
+}
+
 static int timer_fires(sd_event_source *source, uint64_t usec, void *context)
 {
 	(void)source;
@@ -453,6 +470,11 @@ int load_init(struct agent *agent)
 	 */
 	mallopt(M_MMAP_THRESHOLD, LARGE_BYTES);
 	load->lock = -1;
+	if (!error)
+		error = fetcher_new(&agent->fetcher);
+	if (!error)
+		error = sd_event_add_io(agent->event, &load->late, fetcher_fd(agent->fetcher),
+					EPOLLIN, late_ends, agent);
 	if (!error)
 		error = sd_event_add_time_relative(agent->event, &load->timer, CLOCK_BOOTTIME,
 						   REFRESH_MAX_S * US_PER_S, US_PER_S, timer_fires,

@@ -160,6 +160,7 @@ static int states_gather(const struct config *config, const struct feed_states *
 {
 	int error = feeds_read(config, out);
 
+	out->fetcher = known ? known->fetcher : NULL;
 	for (size_t i = 0; !error && known && i < known->count; i++) {
 		struct feed_state *state = feeds_find(out, known->array[i].name);
 

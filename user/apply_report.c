@@ -83,6 +83,15 @@ static void former_say(struct apply_report *report, const struct feed *feed)
 		  time_format(feed->image->loaded_s, when));
 }
 
+static void late_say(struct apply_report *report, const struct feed *feed)
+{
+	apply_say(report->warnings, "list %s: still being fetched; until it is there, %s",
+		  feed->list->name,
+		  feed->former ? "its last good content (from the former source) stays in force" :
+		  feed->image  ? "the last good one stays in force" :
+				 "it is empty");
+}
+
 void report_feeds(struct apply_report *report, const struct feed *feeds, size_t count,
 		  enum feed_how how)
 {
@@ -91,7 +100,9 @@ void report_feeds(struct apply_report *report, const struct feed *feeds, size_t 
 	for (size_t i = 0; i < count; i++) {
 		const char *name = feeds[i].list->name;
 
-		if (!feeds[i].error && feeds[i].image)
+		if (feeds[i].late)
+			late_say(report, &feeds[i]);
+		if ((!feeds[i].error || feeds[i].late) && feeds[i].image)
 			continue;
 		if (feeds[i].former)
 			former_say(report, &feeds[i]);
@@ -100,6 +111,8 @@ void report_feeds(struct apply_report *report, const struct feed *feeds, size_t 
 				  "list %s: %s; the last good one, of %s, stays in force", name,
 				  feeds[i].state->error,
 				  time_format(feeds[i].image->loaded_s, when));
+		else if (feeds[i].late)
+			continue;
 		else if (how == FEED_CACHED)
 			apply_say(
 				report->warnings,

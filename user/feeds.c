@@ -23,6 +23,7 @@
 
 #include "user/feed_file.h"
 #include "user/fetch.h"
+#include "user/fetcher.h"
 #include "user/log.h"
 #include "user/state.h"
 
@@ -30,6 +31,8 @@
 #define RETRY_S		60
 #define YOUNG_S		2 /* a file younger than this may change again without showing it */
 #define BAD_LINES_SHOWN 3
+#define PATIENCE_MS	4000 /* with fetches, before all that came is put in force without them */
+#define SILENT_MS	2000 /* of a longer wait, before it is said */
 
 /* One list on its way from source to image. */
 struct attempt {
@@ -416,7 +419,7 @@ static int entries_take(struct attempt *attempt)
 	return 0;
 }
 
-static int attempt_begin(struct attempt *attempt, enum feed_how how)
+static int attempt_begin(struct attempt *attempt, enum feed_how how, struct fetcher *fetcher)
 {
 	const struct config_list *list = attempt->list;
 	struct feed_state *state = attempt->state;
@@ -434,7 +437,8 @@ static int attempt_begin(struct attempt *attempt, enum feed_how how)
 		if (!state->failures) /* else it is put off for a reason */
 			state->next_refresh_s = 0;
 	}
-	attempt->wanted = attempt_wanted(attempt, how);
+	attempt->wanted = attempt_wanted(attempt, how) ||
+			  (how == FEED_DUE && fetcher && fetcher_knows(fetcher, list->name));
 	if (attempt->wanted) {
 		state->last_attempt_s = attempt->now_s;
 		if (list->url)
@@ -443,22 +447,70 @@ static int attempt_begin(struct attempt *attempt, enum feed_how how)
 	return 0;
 }
 
-static int urls_fetch(struct attempt *attempts, size_t count, const atomic_bool *cancel)
+static void late_tell(const struct attempt *attempts, size_t count, struct fetcher *fetcher)
 {
-	struct fetch *fetches = calloc(count ? count : 1, sizeof(*fetches));
-	size_t fetching = 0;
-	int error;
+	char shown[200];
 
-	if (!fetches)
-		return -ENOMEM;
 	for (size_t i = 0; i < count; i++)
+		if (fetcher_runs(fetcher, attempts[i].list->name))
+			log_notice("list %s: still being fetched from %s", attempts[i].list->name,
+				   fetch_url_shown(attempts[i].list->url, shown, sizeof(shown)));
+}
+
+/* Who has no fetcher that goes on later waits for the last one, and is told for whom. */
+static void urls_wait(const struct attempt *attempts, size_t count, struct fetcher *fetcher,
+		      bool to_the_end, const atomic_bool *cancel)
+{
+	if (!to_the_end) {
+		fetcher_wait(fetcher, PATIENCE_MS, cancel);
+		return;
+	}
+	if (fetcher_wait(fetcher, SILENT_MS, cancel))
+		return;
+	late_tell(attempts, count, fetcher);
+	fetcher_wait(fetcher, UINT_MAX, cancel);
+}
+
+static bool list_is_fetched(const void *context, const char *name)
+{
+	const struct config *config = context;
+
+	for (size_t i = 0; i < config->lists_count; i++)
+		if (config->lists[i].url && !strcmp(config->lists[i].name, name))
+			return true;
+	return false;
+}
+
+/* One that does not come in time keeps its last good image, and comes with a later load. */
+static void url_take(struct attempt *attempt, struct fetcher *fetcher)
+{
+	if (attempt->fetch.error || fetcher_take(fetcher, attempt->list->name, &attempt->fetch))
+		return;
+	attempt->wanted = false;
+	attempt->feed->late = true;
+	attempt->state->next_refresh_s = attempt->now_s + FETCH_WHOLE_S + RETRY_S;
+}
+
+static int urls_fetch(struct attempt *attempts, size_t count, struct fetcher *lasting,
+		      const atomic_bool *cancel)
+{
+	struct fetcher *fetcher = lasting;
+	int error = lasting ? 0 : fetcher_new(&fetcher);
+
+	if (!error && count)
+		fetcher_retain(fetcher, list_is_fetched, attempts[0].config);
+	for (size_t i = 0; !error && i < count; i++)
 		if (attempts[i].wanted && attempts[i].list->url)
-			fetches[fetching++] = attempts[i].fetch;
-	error = fetch_all(fetches, fetching, cancel);
-	for (size_t i = count; i-- > 0;)
+			fetcher_begin(fetcher, attempts[i].list->name, &attempts[i].fetch);
+	if (!error)
+		urls_wait(attempts, count, fetcher, !lasting, cancel);
+	if (!error && cancel && atomic_load(cancel))
+		error = -ECANCELED;
+	for (size_t i = 0; !error && i < count; i++)
 		if (attempts[i].wanted && attempts[i].list->url)
-			attempts[i].fetch = fetches[--fetching];
-	free(fetches);
+			url_take(&attempts[i], fetcher);
+	if (!lasting)
+		fetcher_free(fetcher);
 	return error;
 }
 
@@ -478,7 +530,7 @@ static void attempt_finish(struct attempt *attempt)
 		file_attempt(attempt);
 	else if (attempt->wanted)
 		url_finish(attempt);
-	else if (!feed->image && !attempt->last)
+	else if (!feed->image && !attempt->last && !feed->late)
 		feed->error = -ENOENT;
 	if (!feed->image) {
 		feed->former = !attempt->last && attempt->former;
@@ -492,14 +544,14 @@ static void attempt_finish(struct attempt *attempt)
 }
 
 static int attempts_run(struct attempt *attempts, size_t count, enum feed_how how,
-			const atomic_bool *cancel)
+			struct fetcher *fetcher, const atomic_bool *cancel)
 {
 	int error = 0;
 
 	for (size_t i = 0; !error && i < count; i++)
-		error = attempt_begin(&attempts[i], how);
-	if (!error)
-		error = urls_fetch(attempts, count, cancel);
+		error = attempt_begin(&attempts[i], how, fetcher);
+	if (!error && how != FEED_CACHED)
+		error = urls_fetch(attempts, count, fetcher, cancel);
 	for (size_t i = 0; i < count; i++) {
 		if (!error && cancel && atomic_load(cancel))
 			error = -ECANCELED;
@@ -549,7 +601,7 @@ int feeds_load(const struct config *config, enum feed_how how, struct guard *gua
 		attempt->now_s = time(NULL);
 	}
 	if (!error)
-		error = attempts_run(attempts, config->lists_count, how, cancel);
+		error = attempts_run(attempts, config->lists_count, how, states->fetcher, cancel);
 	if (error)
 		feeds_release(feeds, config->lists_count);
 	free(attempts);

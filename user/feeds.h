@@ -42,6 +42,8 @@ struct feed_state {
 struct feed_states {
 	struct feed_state *array;
 	size_t count;
+	/* whose fetches may go on behind feeds_load(), to be taken by a later one; borrowed. NULL: all are waited for */
+	struct fetcher *fetcher;
 };
 
 enum feed_how {
@@ -56,6 +58,7 @@ struct feed {
 	struct feed_state *state;
 	struct list_image *image; /* NULL: there is none at all */
 	bool changed;		  /* the image is another one than was on disk before */
+	bool late;		  /* it is still being fetched, and comes with a later load */
 	bool former; /* it is the last good one from a former source: this one was not read yet */
 	int error;   /* of the attempt, 0 or -errno; with an image: the last good one is used */
 };
@@ -63,7 +66,9 @@ struct feed {
 /*
  * The images of all lists of the configuration, in its order. A source that fails leaves the last good image
  * in `image`, with `error` and `state->error` set, the failure counted by kind (guard may be NULL) and logged.
- * Urls are fetched side by side, so that one that stalls does not hold up the others.
+ * Urls are fetched side by side, so that one that stalls does not hold up the others. With states->fetcher
+ * none holds up the whole either: what is not there within some seconds is `late`, and wanted as soon as
+ * fetcher_fd() says that it is there.
  *
  * While a source that is new to a list was not read with success, what was last read from its former one stands
  * in (`former`), on disk as well.

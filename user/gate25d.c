@@ -19,6 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "user/fetcher.h"
 #include "user/log.h"
 #include "user/print.h"
 #include "user/record.h"
@@ -241,6 +242,8 @@ static void agent_free(struct agent *agent)
 	guard_close(agent->load.guard);
 	free(agent->load.feeds.array);
 	sd_event_source_unref(agent->load.timer);
+	sd_event_source_unref(agent->load.late);
+	fetcher_free(agent->fetcher);
 	job_release(&agent->load.job);
 	links_release(agent);
 	sd_event_source_unref(agent->upkeep.timer);

@@ -13,6 +13,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,6 +28,7 @@
 #include "tests/common/scratch.h"
 #include "user/feeds.h"
 #include "user/fetch.h"
+#include "user/fetcher.h"
 #include "user/log.h"
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
@@ -39,6 +41,7 @@ struct stage {
 	struct config_list list;
 	struct guard guard;
 	struct gate25_list_total totals[GATE25_LIST_IDS];
+	struct fetcher *fetcher; /* NULL: a load waits for all */
 	/* what the last load gave */
 	struct feed_state state;
 	struct feed feed;
@@ -92,6 +95,7 @@ static void load(struct stage *stage, enum feed_how how)
 
 	assert_int_equal(feeds_read(&stage->config, &states), 0);
 	assert_int_equal(states.count, 1);
+	states.fetcher = stage->fetcher;
 	assert_int_equal(
 		feeds_load(&stage->config, how, &stage->guard, &states, NULL, &stage->feed), 0);
 	assert_int_equal(feeds_write(&stage->config, &states), 0);
@@ -929,6 +933,85 @@ static void test_http_cancel(void **state)
 	server_stop();
 }
 
+static const struct page slow_pages[] = {
+	{ .path = "/stall",
+	  .answer = OK_HEAD "Content-Length: 20\r\n\r\n192.0.2.1\n",
+	  .stall = true },
+	{ .path = "/good", .answer = OK_HEAD "Content-Length: 10\r\n\r\n192.0.2.9\n" },
+};
+
+static bool late_told(const struct stage *stage, int wait_ms)
+{
+	struct pollfd told = { .fd = fetcher_fd(stage->fetcher), .events = POLLIN };
+	__u64 count;
+
+	return poll(&told, 1, wait_ms) == 1 && read(told.fd, &count, sizeof(count)) == 8;
+}
+
+/* A load waits some seconds for a list, once; what comes later is a later load's. */
+static void test_http_late(void **state)
+{
+	struct stage *stage = *state;
+	char url[128];
+	time_t began;
+
+	server_start(slow_pages, ARRAY_SIZE(slow_pages));
+	assert_int_equal(fetcher_new(&stage->fetcher), 0);
+	stage->list.file = NULL;
+	stage->list.url = (char *)url_of("/stall", url);
+	for (int i = 0; i < 2; i++) {
+		began = time(NULL);
+		load(stage, FEED_CHANGED);
+		assert_in_range(time(NULL) - began, 0, i ? 2 : 8);
+		assert_true(stage->feed.late);
+		assert_int_equal(stage->feed.error, 0);
+		assert_int_equal(stage->entries, 0);
+		assert_int_equal(server.requests, 1);
+		assert_false(late_told(stage, 0));
+	}
+	assert_true(stage->state.next_refresh_s > (__u64)time(NULL));
+	assert_int_equal(send(server.stalled[0], "192.0.2.2\n", 10, 0), 10);
+	assert_true(late_told(stage, 5000));
+	load(stage, FEED_DUE);
+	assert_false(stage->feed.late);
+	assert_true(stage->feed.changed);
+	assert_int_equal(stage->entries, 2);
+	assert_int_equal(server.requests, 1);
+	load(stage, FEED_DUE);
+	assert_false(stage->feed.changed);
+	fetcher_free(stage->fetcher);
+	stage->fetcher = NULL;
+	server_stop();
+}
+
+/* What a list is not made from any more is of no use when it comes. */
+static void test_http_late_moved(void **state)
+{
+	struct stage *stage = *state;
+	char url[128];
+	time_t began;
+
+	server_start(slow_pages, ARRAY_SIZE(slow_pages));
+	assert_int_equal(fetcher_new(&stage->fetcher), 0);
+	stage->list.file = NULL;
+	stage->list.url = (char *)url_of("/stall", url);
+	load(stage, FEED_CHANGED);
+	assert_true(stage->feed.late);
+	stage->list.url = (char *)url_of("/good", url);
+	load(stage, FEED_CHANGED);
+	assert_int_equal(stage->entries, 1);
+	stage->list.url = (char *)url_of("/stall", url);
+	load(stage, FEED_CHANGED);
+	assert_true(stage->feed.late);
+	assert_true(stage->feed.former);
+	assert_int_equal(stage->entries, 1);
+	began = time(NULL);
+	fetcher_free(stage->fetcher);
+	assert_in_range(time(NULL) - began, 0, 3);
+	stage->fetcher = NULL;
+	server_stop();
+}
+
 static void test_url_shown(void **state)
 {
 	static const char *const cases[][2] = {
@@ -996,7 +1079,7 @@ static void test_next_refresh(void **state)
 	struct feed_state known[3] = { { .name = "a", .next_refresh_s = 200 },
 				       { .name = "b", .next_refresh_s = 100 },
 				       { .name = "c" } };
-	struct feed_states states = { known, 3 };
+	struct feed_states states = { .array = known, .count = 3 };
 
 	stage->config.lists = lists;
 	stage->config.lists_count = 3;
@@ -1033,6 +1116,8 @@ int main(void)
 		STAGED(test_http_due),
 		STAGED(test_http_without_image_is_due),
 		STAGED(test_http_gzip),
+		STAGED(test_http_late),
+		STAGED(test_http_late_moved),
 		cmocka_unit_test(test_http_cancel),
 		cmocka_unit_test(test_url_shown),
 		STAGED(test_states_come_back),
