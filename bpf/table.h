@@ -255,23 +255,28 @@ static inline __u32 table_find4(void *table, const volatile struct gate25_table_
 	if (!line)
 		return 0;
 	answer = table_match4(line, permuted, layout->v4_lane_bits);
-	next = line->which >> TABLE_NEXT_SHIFT;
-	for (int i = 1; i < TABLE_PROBES && next && !answer; i++) {
-		line = TABLE_LINE(table, further + next);
+	for (int i = 1; i < TABLE_PROBES && !answer; i++) {
+		next = line->which >> TABLE_NEXT_SHIFT;
+		line = next ? TABLE_LINE(table, further + next) : (void *)0;
 		if (!line)
 			return 0;
 		answer = table_match4(line, permuted, TABLE_WIDE);
-		next = line->which >> TABLE_NEXT_SHIFT;
 	}
 	return answer;
 }
 
+/*
+ * Hosts are asked for whatever the levels say: their line is on its way meanwhile, and a branch on
+ * what lies around an address would be foretold wrongly too often.
+ */
 static inline __u16 table_lookup4(void *table, const volatile struct gate25_table_layout *layout,
 				  __u32 address)
 {
 	__u32 entry = table_word(table, layout->v4_first, address >> 16);
-	__u32 host;
+	__u32 host = layout->v4_hosts_buckets ? table_find4(table, layout, address) : 0;
 
+	if (host)
+		return host;
 	if (entry & TABLE_DEEPER) {
 		entry = table_word(table, layout->v4_blocks,
 				   (entry & TABLE_NUMBER) * TABLE_BLOCK_ENTRIES +
@@ -280,11 +285,6 @@ static inline __u16 table_lookup4(void *table, const volatile struct gate25_tabl
 			return table_half(table, layout->v4_leaves,
 					  (entry & TABLE_NUMBER) * TABLE_LEAF_ENTRIES +
 						  (address & 255));
-	}
-	if (entry & TABLE_HOSTS) {
-		host = table_find4(table, layout, address);
-		if (host)
-			return host;
 	}
 	return entry;
 }
