@@ -117,7 +117,7 @@ const char *feed_file_why(int error)
 		return "permission denied: root without further rights must be able to read it, so "
 		       "make root its owner, or let everybody read it";
 	case -EFBIG:
-		return "larger than any list";
+		return "larger than a list may be (256 MiB)";
 	default:
 		return strerror(-error);
 	}

@@ -45,6 +45,7 @@ struct attempt {
 	/* or: on disk, of what the list was made from before. It is a stand-in, never "unchanged". */
 	struct list_image *former;
 	char path[PATH_MAX]; /* of the image */
+	size_t *held;	     /* bytes of the images of all lists */
 	__u64 now_s;
 	bool wanted; /* its source is to be read */
 	struct fetch fetch;
@@ -232,6 +233,25 @@ static void state_describe(struct feed_state *state, const struct list_image *im
 	state->bad_lines = image ? image->bad_lines : 0;
 }
 
+static size_t image_bytes(const struct list_image *image)
+{
+	return image ? image->count4 * sizeof(struct range4) +
+			       image->count6 * sizeof(struct range6) :
+		       0;
+}
+
+/* Takes room for an image beside those of the other lists, in place of what the list had. */
+static bool room_take(struct attempt *attempt, const struct list_image *image)
+{
+	size_t had = image_bytes(attempt->last) + image_bytes(attempt->former);
+	size_t held = *attempt->held - had + image_bytes(image);
+
+	if (held > FEEDS_BYTES && image_bytes(image) > had)
+		return false;
+	*attempt->held = held;
+	return true;
+}
+
 /* The bytes of a source were had, whole. */
 static void attempt_take(struct attempt *attempt, const char *text, size_t length)
 {
@@ -247,6 +267,13 @@ static void attempt_take(struct attempt *attempt, const char *text, size_t lengt
 	}
 	if (attempt_parse(attempt, text, length, &image))
 		return;
+	if (!room_take(attempt, image)) {
+		list_image_free(image);
+		attempt_fail(attempt, GATE25_LIST_ERROR_PARSE, -E2BIG,
+			     "with it all lists together would hold more than 12 million entries "
+			     "of IPv4, or 3 million of IPv6");
+		return;
+	}
 	image->source_digest = digest;
 	state_describe(state, image);
 	if (image->bad_lines)
@@ -368,13 +395,19 @@ static void attempt_look(struct attempt *attempt)
 	bool own;
 	struct list_image *image = image_last(attempt->config, list, attempt->path, &own);
 
-	if (own)
+	if (image_bytes(image) && !room_take(attempt, image)) {
+		log_error("list %s: its copy of %zu MiB has no room beside the other lists",
+			  list->name, image_bytes(image) >> 20);
+		list_image_free(image);
+	} else if (own)
 		attempt->last = image;
 	else if (image && attempt->state->last_success_s &&
 		 (image->source_digest >> 32 & 1) == list->allow)
 		attempt->former = image;
-	else
+	else {
+		*attempt->held -= image_bytes(image);
 		list_image_free(image);
+	}
 }
 
 static bool attempt_wanted(const struct attempt *attempt, enum feed_how how)
@@ -579,6 +612,7 @@ int feeds_load(const struct config *config, enum feed_how how, struct guard *gua
 	       struct feed_states *states, const atomic_bool *cancel, struct feed *feeds)
 {
 	struct attempt *attempts = calloc(config->lists_count + 1, sizeof(*attempts));
+	size_t held = 0;
 	int error = 0;
 
 	if (!attempts)
@@ -594,6 +628,7 @@ int feeds_load(const struct config *config, enum feed_how how, struct guard *gua
 		if (!feeds[i].state)
 			error = -EINVAL;
 		attempt->config = config;
+		attempt->held = &held;
 		attempt->guard = guard;
 		attempt->list = feeds[i].list;
 		attempt->feed = &feeds[i];

@@ -22,6 +22,9 @@
 #define FEED_BAD_LINES	     10
 #define FEED_BAD_LINES_SHARE 20 /* one in 20: 5 % */
 
+/* Ranges of all lists together, in memory: what compiling takes of it has to fit the unit's MemoryMax. */
+#define FEEDS_BYTES (96UL << 20)
+
 /* What tells that a file is the one that was read before. All 0: not known. */
 struct feed_identity {
 	__u64 device, inode, size, mtime_ns, ctime_ns;

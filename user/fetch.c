@@ -17,6 +17,9 @@
 
 #define POLL_MS 200 /* how soon a cancel is seen */
 
+/* By all bodies together. Two that look at once may go beyond it by what curl has at a time. */
+static atomic_size_t held_bytes;
+
 static pthread_once_t curl_once = PTHREAD_ONCE_INIT;
 
 static void curl_start(void)
@@ -32,10 +35,12 @@ static size_t body_take(char *bytes, size_t size, size_t count, void *context)
 	size_t length = size * count, room = fetch->room ? fetch->room : 1 << 16;
 	char *larger;
 
-	if (length > FETCH_BYTES - fetch->length) {
+	if (length > FETCH_BYTES - fetch->length)
 		fetch->error = -EFBIG;
+	else if (atomic_load(&held_bytes) + length > FETCH_BYTES)
+		fetch->error = -ENOBUFS;
+	if (fetch->error)
 		return 0; /* makes curl give up */
-	}
 	while (room < fetch->length + length)
 		room *= 2;
 	if (room != fetch->room) {
@@ -49,6 +54,7 @@ static size_t body_take(char *bytes, size_t size, size_t count, void *context)
 	}
 	memcpy(fetch->body + fetch->length, bytes, length);
 	fetch->length += length;
+	atomic_fetch_add(&held_bytes, length);
 	return length;
 }
 
@@ -177,6 +183,11 @@ static void fetch_judge(struct fetch *fetch, CURLcode code)
 		fetch->error = -EFBIG;
 	if (fetch->error == -EFBIG) {
 		snprintf(fetch->why, sizeof(fetch->why), "larger than %lu MiB", FETCH_BYTES >> 20);
+	} else if (fetch->error == -ENOBUFS) {
+		snprintf(fetch->why, sizeof(fetch->why),
+			 "with what other urls sent at the same time it is larger than %lu MiB; "
+			 "asked again later",
+			 FETCH_BYTES >> 20);
 	} else if (fetch->error) {
 		snprintf(fetch->why, sizeof(fetch->why), "%s", strerror(-fetch->error));
 	} else if (code != CURLE_OK) {
@@ -252,6 +263,7 @@ int fetch_all(struct fetch *fetches, size_t count, const atomic_bool *cancel)
 void fetch_release(struct fetch *fetch)
 {
 	free(fetch->body);
+	atomic_fetch_sub(&held_bytes, fetch->length);
 	fetch->body = NULL;
 	fetch->length = fetch->room = 0;
 }

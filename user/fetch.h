@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define FETCH_BYTES	    (256UL << 20) /* no body is larger, unpacked */
+#define FETCH_BYTES	    (256UL << 20) /* no body is larger, unpacked, nor are all that are held */
 #define FETCH_CONNECT_S	    10
 #define FETCH_WHOLE_S	    120
 #define FETCH_SLOW_BYTES    100 /* a second … */

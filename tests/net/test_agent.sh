@@ -554,6 +554,11 @@ test_web_failures() {
 			[ "$(metric gate25_list_errors_total list=web kind="$kind")" -ge 1 ]
 		check "$page: told" grep -q 'list web: http://192.0.2.80/list.txt: ' $WORK/reload.out
 	done < $WORK/failures
+	yes 198.19.0.1 | head -c 1G | gzip -1 > $WORK/web/root/list.txt
+	reload
+	check "a little that unpacks to a lot is refused" grep -q 'web: .*larger than a list may be' $WORK/reload.out
+	check "without taking much memory for it" \
+		[ "$(awk '/^VmHWM/ { print $2 }' /proc/$agent/status)" -lt 400000 ]
 	cp $WORK/list.good $WORK/web/root/list.txt
 	check "good again" quietly gate25 reload
 	test_web_stalls

@@ -19,6 +19,7 @@
 #include <zlib.h>
 
 #include "user/lists/parse.h"
+#include "user/lists/ranges.h"
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 #define NOW_S	      1780000000ULL /* 2026-05-28 20:26:40 */
@@ -468,6 +469,39 @@ static void test_bound(void **state)
 	}
 }
 
+/* Few bytes may be many entries: those have a bound of their own. */
+static void test_bound_of_entries(void **state)
+{
+	static const struct {
+		const char *line;
+		size_t most;
+		enum list_format format;
+	} cases[] = {
+		{ "1.2.3.4\n", RANGES_BYTES / sizeof(struct range4), LIST_PLAIN },
+		{ "1.2.3.4\n", RANGES_BYTES / sizeof(struct range4), LIST_RBLDNSD },
+		{ "1::2\n", RANGES_BYTES / sizeof(struct range6), LIST_PLAIN },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		const struct parse_settings settings = { .format = cases[i].format };
+		size_t length = strlen(cases[i].line), lines = cases[i].most + 1;
+		char *text = malloc(lines * length);
+		struct list_image *image = NULL;
+		const char *why = "";
+
+		assert_non_null(text);
+		for (size_t line = 0; line < lines; line++)
+			memcpy(text + line * length, cases[i].line, length);
+		assert_int_equal(list_parse(text, lines * length, &settings, &image, &why), -EFBIG);
+		assert_non_null(strstr(why, "more entries than a list may have"));
+		assert_int_equal(list_parse(text, (lines - 1) * length, &settings, &image, &why),
+				 0);
+		list_image_free(image);
+		free(text);
+	}
+}
+
 /* ---------------------------------------------------------------- bad lines, digest, prefixes */
 
 static void note_bad_line(void *context, size_t line, const char *why, const char *text,
@@ -720,7 +754,7 @@ int main(void)
 		cmocka_unit_test(test_bound),	   cmocka_unit_test(test_bad_lines),
 		cmocka_unit_test(test_prefixes),   cmocka_unit_test(test_golden),
 		cmocka_unit_test(test_real),	   cmocka_unit_test(test_noise),
-		cmocka_unit_test(test_addresses4),
+		cmocka_unit_test(test_addresses4), cmocka_unit_test(test_bound_of_entries),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

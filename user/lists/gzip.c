@@ -61,7 +61,7 @@ static int unpack_some(struct unpacking *unpacking, bool *done, const char **why
 	result = inflate(stream, Z_NO_FLUSH);
 	unpacking->length += room - stream->avail_out;
 	if (unpacking->length > unpacking->most) {
-		*why = "larger than any list, once unpacked";
+		*why = "larger than a list may be (256 MiB), once unpacked";
 		return -EFBIG;
 	}
 	switch (result) {

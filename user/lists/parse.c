@@ -162,7 +162,7 @@ int list_parse(const void *text, size_t length, const struct parse_settings *set
 	int error = 0;
 
 	if (length > most) {
-		reading.why = "larger than any list";
+		reading.why = "larger than a list may be (256 MiB)";
 		error = -EFBIG;
 	} else if (length >= 2 && magic[0] == 0x1f && magic[1] == 0x8b) {
 		error = gzip_unpack(text, length, most, &unpacked, &plain_length, &reading.why);
@@ -170,6 +170,10 @@ int list_parse(const void *text, size_t length, const struct parse_settings *set
 	}
 	if (!error)
 		error = read_text(&reading, plain, plain_length);
+	if (error == -EFBIG && !reading.why)
+		reading.why = "more entries than a list may have: 8 million of IPv4, or 2 million "
+			      "of IPv6";
+	free(unpacked); /* before more is wanted to sort what it held */
 	if (!error)
 		error = ranges_finish(&reading.ranges, out);
 	if (!error) {
@@ -180,7 +184,6 @@ int list_parse(const void *text, size_t length, const struct parse_settings *set
 		*why = error == -ENOMEM ? "out of memory" : reading.why;
 	}
 	ranges_release(&reading.ranges);
-	free(unpacked);
 	return error;
 }
 

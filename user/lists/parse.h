@@ -11,7 +11,7 @@
 #include "user/addr.h"
 #include "user/lists/image.h"
 
-#define GATE25_LIST_BYTES (1UL << 30) /* no list is larger */
+#define GATE25_LIST_BYTES (256UL << 20) /* no list is larger, unpacked */
 
 enum list_format {
 	LIST_AUTO = 0, /* by content */
@@ -42,7 +42,8 @@ struct parse_settings {
  * an rbldnsd zone is a test record and left out. loaded_s is set; source_digest is the caller's.
  *
  * 0, or -EBADMSG: damaged gzip, or no list (no line of it is an entry; with LIST_AUTO, less than
- * half of them are), or a zone that says of itself that it has expired. -EFBIG, -ENOMEM. `*why`
+ * half of them are), or a zone that says of itself that it has expired. -EFBIG (bytes, or
+ * RANGES_BYTES of entries), -ENOMEM. `*why`
  * then says what is wrong. *out is left alone on failure.
  */
 int list_parse(const void *text, size_t length, const struct parse_settings *settings,

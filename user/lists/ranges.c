@@ -31,18 +31,31 @@ int array_double(void *array, size_t *room, size_t size)
 	return 0;
 }
 
+static int ranges_double(void *array, size_t *room, size_t size)
+{
+	return *room * size >= RANGES_BYTES ? -EFBIG : array_double(array, room, size);
+}
+
 int ranges_add4(struct ranges *ranges, __u32 first, __u32 last)
 {
-	if (array_grow(&ranges->ranges4, &ranges->room4, ranges->count4, sizeof(struct range4)))
-		return -ENOMEM;
+	int error = ranges->count4 < ranges->room4 ?
+			    0 :
+			    ranges_double(&ranges->ranges4, &ranges->room4, sizeof(struct range4));
+
+	if (error)
+		return error;
 	ranges->ranges4[ranges->count4++] = (struct range4){ .first = first, .last = last };
 	return 0;
 }
 
 int ranges_add6(struct ranges *ranges, const struct address6 *first, const struct address6 *last)
 {
-	if (array_grow(&ranges->ranges6, &ranges->room6, ranges->count6, sizeof(struct range6)))
-		return -ENOMEM;
+	int error = ranges->count6 < ranges->room6 ?
+			    0 :
+			    ranges_double(&ranges->ranges6, &ranges->room6, sizeof(struct range6));
+
+	if (error)
+		return error;
 	ranges->ranges6[ranges->count6++] = (struct range6){ .first = *first, .last = *last };
 	return 0;
 }

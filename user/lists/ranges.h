@@ -22,6 +22,9 @@ static inline struct address6 address6_from(u128 value)
 	return (struct address6){ .hi = value >> 64, .lo = value };
 }
 
+/* Of one family in a list: 8 M ranges of IPv4, 2 M of IPv6. Sorting takes as much again. */
+#define RANGES_BYTES (64UL << 20)
+
 struct ranges {
 	struct range4 *ranges4;
 	struct range6 *ranges6;
@@ -41,7 +44,7 @@ static inline int array_grow(void *array, size_t *room, size_t count, size_t siz
 	return count < *room ? 0 : array_double(array, room, size);
 }
 
-/* 0 or -ENOMEM. */
+/* 0, -ENOMEM, or -EFBIG: more than RANGES_BYTES. */
 int ranges_add4(struct ranges *ranges, __u32 first, __u32 last);
 int ranges_add6(struct ranges *ranges, const struct address6 *first, const struct address6 *last);
 

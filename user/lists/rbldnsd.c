@@ -432,10 +432,10 @@ static const char *special_dataset(struct reading *reading, struct scan *scan)
 	    memcmp(word, type, sizeof(type) - 1) != 0 ||
 	    (length > sizeof(type) - 1 && word[sizeof(type) - 1] != ':'))
 		return reading_refuse(reading, "it has a $DATASET of another type than ip4set");
-	if (zone->dataset_base && dataset_finish(zone, &reading->ranges)) {
-		reading->error = -ENOMEM;
+	if (zone->dataset_base)
+		reading->error = dataset_finish(zone, &reading->ranges);
+	if (reading->error)
 		return NULL;
-	}
 	zone->datasets = true;
 	zone->dataset_base = false;
 	while (scan_word(scan, &word, &length))
