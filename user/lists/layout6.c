@@ -178,8 +178,9 @@ int layout6_place(struct layout6 *plan, __u32 seed)
 	__u32 hash;
 	int error;
 
-	if (plan->filter)
-		memset(plan->filter, 0, plan->filter_words * sizeof(*plan->filter));
+	if (!plan->filter) /* nothing is listed */
+		return 0;
+	memset(plan->filter, 0, plan->filter_words * sizeof(*plan->filter));
 
 	for (size_t i = 0; i < plan->nets_count; i++) {
 		entry = &plan->nets[i];
