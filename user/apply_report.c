@@ -104,7 +104,7 @@ void report_feeds(struct apply_report *report, const struct feed *feeds, size_t 
 			late_say(report, &feeds[i]);
 		if ((!feeds[i].error || feeds[i].late) && feeds[i].image)
 			continue;
-		if (feeds[i].former)
+		if (feeds[i].former && feeds[i].image)
 			former_say(report, &feeds[i]);
 		else if (feeds[i].image)
 			apply_say(report->warnings,
