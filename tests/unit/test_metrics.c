@@ -66,7 +66,7 @@ static void world_lists(struct world *world)
 	world->generation.lists[0].entries4 = 50103;
 	world->generation.lists[0].entries6 = 12;
 	world->feed_array[0].last_success_s = 1780000000;
-	world->feeds = (struct feed_states){ world->feed_array, 2 };
+	world->feeds = (struct feed_states){ .array = world->feed_array, .count = 2 };
 	world->ids[0] = 17;
 	world->ids[1] = 4095;
 	world->hits[17] = 9000000000ULL;
