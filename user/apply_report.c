@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "user/lists/wide.h"
 #include "user/print.h"
 
 void apply_report_init(struct apply_report *report)
@@ -92,6 +93,15 @@ static void late_say(struct apply_report *report, const struct feed *feed)
 				 "it is empty");
 }
 
+/* Of a file: what a url holds of it was left out, and of entries the configuration's check speaks. */
+static void wide_say(struct apply_report *report, const struct feed *feed)
+{
+	char text[WIDE_TEXT];
+
+	if (feed->list->file && feed->image && image_wide(feed->image, text))
+		apply_say(report->warnings, "list %s: %s; is that meant?", feed->list->name, text);
+}
+
 void report_feeds(struct apply_report *report, const struct feed *feeds, size_t count,
 		  enum feed_how how)
 {
@@ -100,6 +110,8 @@ void report_feeds(struct apply_report *report, const struct feed *feeds, size_t 
 	for (size_t i = 0; i < count; i++) {
 		const char *name = feeds[i].list->name;
 
+		if (how != FEED_DUE || feeds[i].changed)
+			wide_say(report, &feeds[i]);
 		if (feeds[i].late)
 			late_say(report, &feeds[i]);
 		if ((!feeds[i].error || feeds[i].late) && feeds[i].image)

@@ -14,6 +14,7 @@
 #include "user/addr.h"
 #include "user/config.h"
 #include "user/dataplane.h"
+#include "user/lists/wide.h"
 #include "user/reason.h"
 
 /* A list that covers the address, whatever its policy is and whichever services it holds for. */
@@ -69,6 +70,9 @@ int ask_open(const struct config *paths, struct guard *guard, struct asker **out
 void ask_close(struct asker *asker); /* NULL is fine */
 /* false: a load would put an older image of this list in force, or none, since this one is not on disk. */
 bool ask_list_kept(struct asker *asker, __u32 index);
+
+/* What of a list's last image, or entries, is too wide for any list (wide.h); NULL: nothing. */
+const char *ask_list_wide(struct asker *asker, __u32 index, char text[static WIDE_TEXT]);
 
 /* The generation that is asked. */
 const struct gate25_generation *ask_generation(const struct asker *asker);

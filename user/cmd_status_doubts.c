@@ -183,6 +183,18 @@ static void lists_doubt(struct status *status)
 	}
 }
 
+/* Once in force nothing else tells: everybody is on the list, and each verdict is right by it. */
+static void wide_doubt(struct status *status)
+{
+	const struct gate25_generation *generation = status->generation;
+	char text[WIDE_TEXT];
+
+	for (__u32 i = 0; generation && i < generation->lists_count; i++)
+		if (ask_list_wide(status->asker, i, text))
+			doubt(status, SEVERITY_WARNING, "list %s: %s; is that meant?",
+			      generation->lists[i].name, text);
+}
+
 /* ---------------------------------------------------------------- what is kept on disk */
 
 /* 0, or why a file of some size cannot be made there. Of a folder that is not there yet nothing is known. */
@@ -326,6 +338,7 @@ void status_doubt(struct status *status)
 	config_doubt(status);
 	default_doubt(status);
 	lists_doubt(status);
+	wide_doubt(status);
 	disk_doubt(status);
 	overlay_doubt(status);
 	agent_doubt(status);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "user/config_keys.h"
+#include "user/lists/wide.h"
 
 static bool share_port(const struct config_service *a, const struct config_service *b, __u16 *port)
 {
@@ -117,6 +118,24 @@ static void check_defaults(struct build *build)
 				config->services[i].name);
 }
 
+/* The file is taken at its word, but who writes /1 for /16 wants to know. */
+static void check_entries(struct build *build)
+{
+	const struct config *config = build->config;
+	char text[WIDE_TEXT];
+
+	for (size_t i = 0; i < config->lists_count; i++) {
+		const struct config_list *list = &config->lists[i];
+		const char *wide = NULL;
+
+		for (size_t j = 0; !wide && j < list->entries_count; j++)
+			wide = prefix_wide(&list->entries[j], text);
+		if (wide)
+			reading_warning(build->reading, build->list_places[i],
+					"list '%s': %s; is that meant?", list->name, wide);
+	}
+}
+
 void config_check(struct build *build)
 {
 	const struct place top = { 0, 0 };
@@ -125,6 +144,7 @@ void config_check(struct build *build)
 	check_names(build);
 	check_reach(build);
 	check_weights(build);
+	check_entries(build);
 	check_defaults(build);
 	if (!build->config->interfaces_count && !build->reading->broken)
 		reading_warning(build->reading, top,

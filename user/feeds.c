@@ -27,7 +27,7 @@
 #include "user/log.h"
 #include "user/state.h"
 
-#define PARSER_VERSION	1 /* raise it when the same bytes are parsed to another image */
+#define PARSER_VERSION	2 /* raise it when the same bytes are parsed to another image */
 #define RETRY_S		60
 #define YOUNG_S		2 /* a file younger than this may change again without showing it */
 #define BAD_LINES_SHOWN 3
@@ -187,6 +187,7 @@ static int attempt_parse(struct attempt *attempt, const char *text, size_t lengt
 		.format = attempt->list->format,
 		.translated = config->translated,
 		.translated_count = config->translated_count,
+		.foreign = attempt->list->url != NULL,
 		.bad_line = bad_line_tell,
 		.context = &telling,
 	};

@@ -270,6 +270,21 @@ test_reload_moved() {
 	rm $WORK/blokced.txt
 }
 
+# An own list is taken at its word, and doubted.
+test_reload_wide() {
+	echo 128.0.0.0/1 > $WORK/wide.txt
+	configure "- {name: wide, file: $WORK/wide.txt, policy: observe}"
+	check "a list that names half of the world is taken" reload
+	want "as it is" 1 "$(metric gate25_entries list=wide)"
+	check "with a warning" grep -q 'warning: list wide: 128.0.0.0/1 is wider than a /8' $WORK/reload.out
+	check "in the log, too" log_has 'list wide: 128.0.0.0/1 is wider than a /8'
+	gate25 status --check > $WORK/status
+	want "the check warns" 1 $?
+	check "of it" grep -q 'list wide: 128.0.0.0/1 is wider than a /8' $WORK/status
+	configure
+	check "without it" quietly gate25 reload
+}
+
 # What cannot be exempted must not be stopped.
 test_allow_list_missing() {
 	configure
@@ -611,6 +626,7 @@ test_notify
 test_no_gap
 test_without_agent
 test_reload
+test_reload_wide
 test_allow_list_missing
 test_state_full
 test_words

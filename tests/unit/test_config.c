@@ -293,6 +293,10 @@ static const struct doubt {
 	  "capped below the threshold" },
 	{ "default drop", WHO "services: [{name: a, ports: [25], default: drop}]\n",
 	  "it passes everything until" },
+	{ "a wide entry", WHO "lists: [{name: a, entries: [192.0.2.1, 0.0.0.0/1]}]\n",
+	  "list 'a': 0.0.0.0/1 is wider than a /8; is that meant?" },
+	{ "all allowed", WHO "allow: [{name: a, entries: [\"::/0\"]}]\n",
+	  "list 'a': ::/0 covers everything; is that meant?" },
 	{ "holds nowhere", WHO "ports: [465]\nlists: [{name: a, file: /a}]\n", "holds nowhere" },
 };
 

@@ -651,6 +651,7 @@ static const struct page plain_pages[] = {
 	  .answer = OK_HEAD "Transfer-Encoding: chunked\r\n\r\nA\r\n192.0.2.1\n\r\n" },
 	{ .path = "/page",
 	  .answer = OK_HEAD "Content-Type: text/html\r\n\r\n<html>sold out</html>" },
+	{ .path = "/wide", .answer = OK_HEAD "\r\n0.0.0.0/0\n192.0.2.1\n" },
 	{ .path = "/empty", .answer = OK_HEAD "Content-Length: 0\r\n\r\n" },
 	{ .path = "/404",
 	  .answer = "HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: "
@@ -685,6 +686,7 @@ static const struct {
 } http_cases[] = {
 	{ "a list", "/good", .entries = 2 },
 	{ "a list that moved", "/moved", .entries = 2 },
+	{ "the world on it", "/wide", .entries = 1 },
 	{ "cut short", "/short", .kind = GATE25_LIST_ERROR_FETCH },
 	{ "cut between chunks", "/chunks-cut", .kind = GATE25_LIST_ERROR_FETCH },
 	{ "a web page", "/page", .kind = GATE25_LIST_ERROR_PARSE, .why = "web page" },

@@ -20,6 +20,7 @@
 
 #include "user/lists/parse.h"
 #include "user/lists/ranges.h"
+#include "user/lists/wide.h"
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 #define NOW_S	      1780000000ULL /* 2026-05-28 20:26:40 */
@@ -344,6 +345,69 @@ static void test_refusals(void **state)
 		}
 		if (error != -EBADMSG || image || !why || !strstr(why, refusals[i].why))
 			fail_msg("%s: %d, %s", refusals[i].name, error, why ? why : "no reason");
+	}
+}
+
+/* ---------------------------------------------------------------- lists that others make */
+
+static const struct {
+	const char *name;
+	enum list_format format;
+	const char *text, *want; /* of a foreign list */
+	unsigned int bad;
+	const char *wide; /* of the same text, taken at its word; NULL: nothing */
+} foreign_cases[] = {
+	{ "the world", LIST_PLAIN, "0.0.0.0/0\n192.0.2.1\n", "192.0.2.1", 1,
+	  "0.0.0.0/0 covers everything" },
+	{ "half of it", LIST_PLAIN, "192.0.2.1\n0.0.0.0/1\n", "192.0.2.1", 1,
+	  "0.0.0.0/1 is wider than a /8" },
+	{ "a range", LIST_PLAIN, "1.0.0.0-2.0.0.0\n192.0.2.1\n", "192.0.2.1", 1,
+	  "1.0.0.0-2.0.0.0 is wider than a /8" },
+	{ "the widest", LIST_PLAIN, "10.0.0.0/8\n2001:c000::/19\n",
+	  "10.0.0.0-10.255.255.255 2001:c000::-2001:dfff:ffff:ffff:ffff:ffff:ffff:ffff", 0, NULL },
+	{ "a wider one", LIST_PLAIN, "10.0.0.0/7\n192.0.2.1\n", "192.0.2.1", 1,
+	  "10.0.0.0/7 is wider than a /8" },
+	{ "IPv6", LIST_PLAIN, "::/0\n2001:db8::1\n", "2001:db8::1", 1, "::/0 covers everything" },
+	{ "a wider one of IPv6", LIST_PLAIN, "2001:c000::/18\n2001:db8::1\n", "2001:db8::1", 1,
+	  "2001:c000::/18 is wider than a /19" },
+	{ "all that carry IPv4", LIST_PLAIN, "64:ff9b::/96\n192.0.2.1\n", "192.0.2.1", 1,
+	  "0.0.0.0/0 covers everything" },
+	{ "a zone", LIST_RBLDNSD, "0.0.0.0/1\n10/8\n", "10.0.0.0-10.255.255.255", 1,
+	  "0.0.0.0-126.255.255.255 is wider than a /8" },
+	{ "what a zone excludes", LIST_RBLDNSD, "10/8\n!0.0.0.0/1\n192.0.2.1\n", "192.0.2.1", 0,
+	  NULL },
+};
+
+static void test_foreign(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(foreign_cases); i++) {
+		struct parse_settings settings = { .format = foreign_cases[i].format,
+						   .translated = translated,
+						   .translated_count = ARRAY_SIZE(translated),
+						   .foreign = true };
+		const char *text = foreign_cases[i].text, *why = "", *wide;
+		struct list_image *image = NULL;
+		char *shown, said[WIDE_TEXT];
+
+		if (list_parse(text, strlen(text), &settings, &image, &why))
+			fail_msg("%s: %s", foreign_cases[i].name, why);
+		shown = show(image);
+		if (strcmp(shown, foreign_cases[i].want) != 0 ||
+		    image->bad_lines != foreign_cases[i].bad || image_wide(image, said))
+			fail_msg("%s: %s", foreign_cases[i].name, shown);
+		free(shown);
+		list_image_free(image);
+
+		settings.foreign = false;
+		image = NULL;
+		assert_int_equal(list_parse(text, strlen(text), &settings, &image, &why), 0);
+		wide = image_wide(image, said);
+		if (!wide != !foreign_cases[i].wide ||
+		    (wide && strcmp(wide, foreign_cases[i].wide) != 0))
+			fail_msg("%s: %s", foreign_cases[i].name, wide ? wide : "not wide");
+		assert_int_equal(image->bad_lines, 0);
+		list_image_free(image);
 	}
 }
 
@@ -755,6 +819,7 @@ int main(void)
 		cmocka_unit_test(test_prefixes),   cmocka_unit_test(test_golden),
 		cmocka_unit_test(test_real),	   cmocka_unit_test(test_noise),
 		cmocka_unit_test(test_addresses4), cmocka_unit_test(test_bound_of_entries),
+		cmocka_unit_test(test_foreign),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "user/lists/reading.h"
+#include "user/lists/wide.h"
 
 #define BAD_LINES_TOLD 20
 
@@ -94,6 +95,8 @@ int reading_add(struct reading *reading, struct gate25_source *first, struct gat
 		address_normalise(first, settings->translated, settings->translated_count);
 		address_normalise(last, settings->translated, settings->translated_count);
 	}
+	if (settings->foreign && range_wide(first, last))
+		return reading_bad(reading, READING_TOO_WIDE);
 	if (first->family == 4)
 		return ranges_add4(&reading->ranges, first->lo, last->lo);
 	return ranges_add6(&reading->ranges, &(struct address6){ .hi = first->hi, .lo = first->lo },

@@ -32,6 +32,7 @@ struct parse_settings {
 	void (*bad_line)(void *context, size_t line, const char *why, const char *text,
 			 size_t length);
 	void *context;
+	bool foreign;	   /* what is too wide for a list that others make (wide.h) is a bad line */
 	size_t most_bytes; /* of the text, unpacked; 0: GATE25_LIST_BYTES */
 	__u64 now_s;	   /* for zones with a time stamp, seconds since 1970; 0: the clock */
 };

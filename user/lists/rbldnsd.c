@@ -10,6 +10,7 @@
  * loses, at each of its levels, what is excluded at that level or at a more specific one.
  */
 #include "user/lists/reading.h"
+#include "user/lists/wide.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -265,6 +266,10 @@ static int zone_entry(struct reading *reading, struct scan *scan)
 	why = scan_range(scan, &first, &last);
 	if (!why && zone->max_range && (__u64)last - first >= zone->max_range)
 		why = "larger than the zone's own $MAXRANGE4";
+	if (!why && !excluded && reading->settings->foreign &&
+	    range_wide(&(struct gate25_source){ .family = 4, .lo = first },
+		       &(struct gate25_source){ .family = 4, .lo = last }))
+		why = READING_TOO_WIDE;
 	if (!why && !excluded) {
 		scan_skip_blanks(scan);
 		why = scan_done(scan) ? NULL : check_value(scan);

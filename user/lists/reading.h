@@ -79,8 +79,11 @@ int reading_bad(struct reading *reading, const char *why);
 /* Refuses the list as a whole, with -EBADMSG. Returns NULL. */
 const char *reading_refuse(struct reading *reading, const char *why);
 
+#define READING_TOO_WIDE "wider than a list of others may name (/8, IPv6 /19)"
+
 /*
- * A range of addresses, of one family; turned into IPv4 where it only carries IPv4. 0 or -ENOMEM.
+ * A range of addresses, of one family; turned into IPv4 where it only carries IPv4. One that is too wide for a
+ * foreign list is a bad line. 0, -ENOMEM, -EFBIG.
  */
 int reading_add(struct reading *reading, struct gate25_source *first, struct gate25_source *last);
 
