@@ -58,6 +58,19 @@ static void say_exceptions(const struct status *status, char text[static HEADLIN
 			    status->guard->names->services[slot]);
 }
 
+static void say_policy(const struct status *status, char text[static HEADLINE_TEXT])
+{
+	const struct gate25_list_info *unread = generation_unread_allow(status->generation);
+
+	if (unread)
+		say(text,
+		    ": LISTS ONLY OBSERVE, since allow list %s was never read (gate25 reload)",
+		    unread->name);
+	else
+		say(text, ": enforcing");
+	say_exceptions(status, text);
+}
+
 static const char *headline(const struct status *status, char text[static HEADLINE_TEXT])
 {
 	char time[32];
@@ -87,8 +100,7 @@ static const char *headline(const struct status *status, char text[static HEADLI
 	} else {
 		say(text, "guarding ");
 		say_interfaces(status, text);
-		say(text, ": enforcing");
-		say_exceptions(status, text);
+		say_policy(status, text);
 		say(text, ", ");
 		say_lists(status, text);
 	}

@@ -82,7 +82,8 @@ static void interfaces_doubt(struct status *status)
 /* What the headline says is not said again. */
 static void force_doubt(struct status *status)
 {
-	if (status->pause_until_s || !status->generation)
+	if (status->pause_until_s || !status->generation ||
+	    generation_unread_allow(status->generation))
 		status->worst = SEVERITY_WARNING;
 	if (!status->guard || !status->attached_count)
 		status->worst = SEVERITY_CRITICAL;

@@ -90,6 +90,8 @@ struct generation_plan {
 int generation_create(struct guard *guard, const struct generation_plan *plan,
 		      struct generation **out);
 const struct gate25_generation *generation_info(const struct generation *generation);
+/* An allow list without any copy, for which block lists only observe (apply.h); NULL: there is none. */
+const struct gate25_list_info *generation_unread_allow(const struct gate25_generation *generation);
 /* Drops our handles; instances in force go on. NULL is fine. */
 void generation_free(struct generation *generation);
 

@@ -73,15 +73,18 @@ void agent_status(struct agent *agent)
 {
 	const struct view *view = views_first(agent);
 	char interfaces[GATE25_IFACES * 40], entries[64];
+	bool observe = agent->guard->control->observe;
+	const char *policy = observe ? "only observing" : "enforcing";
 	__u64 sum = 0;
 
 	for (unsigned int i = 0; view && i < view->generation->lists_count; i++)
 		sum += view->generation->lists[i].entries4 + view->generation->lists[i].entries6;
 	interfaces_text(agent, interfaces, sizeof(interfaces));
+	if (view && !observe && generation_unread_allow(view->generation))
+		policy = "lists only observe: an allow list was never read";
 	sd_notifyf(0, "STATUS=%s%s; %s; %s",
 		   agent->guard->control->pause_until_ns > monotonic_ns() ? "PAUSED; " : "",
-		   interfaces, count_format(sum, "entry", "entries", entries),
-		   agent->guard->control->observe ? "only observing" : "enforcing");
+		   interfaces, count_format(sum, "entry", "entries", entries), policy);
 }
 
 void agent_report(const struct apply_report *report)

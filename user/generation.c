@@ -287,6 +287,15 @@ int generation_create(struct guard *guard, const struct generation_plan *plan,
 	return 0;
 }
 
+/* Whoever has a list from the configuration alone has a time for it, too. */
+const struct gate25_list_info *generation_unread_allow(const struct gate25_generation *generation)
+{
+	for (__u32 i = 0; i < generation->lists_count && i < GATE25_LISTS; i++)
+		if (generation->lists[i].allow && !generation->lists[i].loaded_s)
+			return &generation->lists[i];
+	return NULL;
+}
+
 const struct gate25_generation *generation_info(const struct generation *generation)
 {
 	return &generation->info;

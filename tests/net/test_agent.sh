@@ -293,9 +293,16 @@ test_allow_list_missing() {
 	check "and is named" grep -q 'allow list partners was never read' $WORK/reload.out
 	check "meanwhile block lists only observe" smtp_connects bad $BAD 2
 	check "which the log tells, too" grep -qE "$(event_pattern 'pass would_list')" $WORK/agent.log
+	gate25 status --check > $WORK/status
+	want "and the check warns of" 1 $?
+	check "with its name, first of all" grep -q \
+		'WARNING - guarding mx0 (native): LISTS ONLY OBSERVE, since allow list partners was never read' \
+		$WORK/status
 	echo $GOOD > $WORK/partners.txt
 	check "with the list there" reload
 	check_not "they enforce" smtp_connects bad $BAD 1
+	gate25 status > $WORK/status
+	check "and status says so" grep -q '^guarding mx0 (native): enforcing, ' $WORK/status
 	rm $WORK/partners.txt
 	check "an allow list that goes away stays in force" quietly gate25 reload
 	want "with what it held" 1 "$(metric gate25_entries list=partners)"
