@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -105,6 +106,15 @@ static json_t *list_status(const struct feed_state *state)
 			 state->error);
 }
 
+/* Whole, for who asks from elsewhere. A file that is gone keeps the name that we were started with. */
+static json_t *config_named(const struct agent *agent)
+{
+	char path[PATH_MAX];
+
+	return json_pack("{s:b, s:i, s:s}", "ok", 1, "pid", (int)getpid(), "config",
+			 realpath(agent->config_path, path) ? path : agent->config_path);
+}
+
 static json_t *status(const struct agent *agent)
 {
 	json_t *lists = json_array();
@@ -133,6 +143,8 @@ static void client_understand(struct client *client)
 		client_answer(client, refusal("not understood"));
 	} else if (!strcmp(command, "status")) {
 		client_answer(client, status(agent));
+	} else if (!strcmp(command, "config")) {
+		client_answer(client, config_named(agent));
 	} else if (!strcmp(command, "reload") || !strcmp(command, "apply")) {
 		client->waits = command[0] == 'r' ? LOAD_RELOAD : LOAD_APPLY;
 		load_want(agent, client->waits);

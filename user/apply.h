@@ -81,6 +81,7 @@ int apply_now(const char *config_path, enum feed_how how, char *const *ifaces, s
  * -ETIMEDOUT: it hangs or is held up. -ECONNRESET: it went away before it answered. Nothing is logged.
  *   "reload"  reads configuration, state and the sources that changed, and waits until all that is in force
  *   "apply"   the same without looking at the sources: after a change of the state (load, policy of a list)
+ *   "config"  {"ok", "pid", "config"}: the file that it runs with, as a whole path
  *   "status"  answers at once: {"ok", "version", "pid", "loading", "lists": [{"name", "error", …}]}
  */
 int agent_request(const char *run_dir, const char *command, json_t **reply);

@@ -7,7 +7,9 @@
 #include "user/cmd_guard.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---------------------------------------------------------------- snapshot */
@@ -63,6 +65,26 @@ static void facts_take(json_t **facts, const json_t *reply, const char *key)
 		return;
 	json_decref(*facts);
 	*facts = json_incref(array);
+}
+
+int force_may(const struct cli *cli)
+{
+	char ours[PATH_MAX];
+	json_t *reply = NULL;
+	const char *theirs;
+	int code = 0;
+
+	if (!realpath(cli->config_path, ours) ||
+	    agent_request(cli->config->run_dir, "config", &reply))
+		return 0; /* said by who reads the file, or asks for more */
+	theirs = json_string_value(json_object_get(reply, "config"));
+	if (theirs && strcmp(theirs, ours) != 0)
+		code = cli_fail(cli, EXIT_FAILED,
+				"gate25d (process %lld) runs with %s, this command was given %s: "
+				"nothing was done; leave out -c, or restart gate25d with that file",
+				json_integer_value(json_object_get(reply, "pid")), theirs, ours);
+	json_decref(reply);
+	return code;
 }
 
 /* -ENOENT, -ECONNREFUSED: no agent runs. -EIO: it could not, and says why. */

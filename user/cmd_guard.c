@@ -151,6 +151,8 @@ static int load_run(struct cli *cli, int argc, char **argv)
 		code = cli_config(cli);
 	if (!code)
 		code = cli_may_change(cli);
+	if (!code)
+		code = force_may(cli);
 	if (code)
 		return code;
 	ifaces_of_config(&known, cli->config);
@@ -296,6 +298,8 @@ static int reload_run(struct cli *cli, int argc, char **argv)
 		code = cli_fail(cli, EXIT_USAGE, "%s: no argument is wanted", argv[0]);
 	if (!code)
 		code = cli_may_change(cli);
+	if (!code)
+		code = force_may(cli);
 	if (code)
 		return code;
 	if (!cli_pinned(cli))

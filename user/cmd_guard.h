@@ -34,6 +34,11 @@ void force_say(const struct cli *cli, const struct apply_report *report);
 json_t *force_snapshot(struct cli *cli);
 
 /* {"changes", "warnings", "errors"} as the one result of a command. */
+/*
+ * Does the agent, if one answers, run with the configuration that this command was given? It would take its own for
+ * ours. 0, or the exit code with both named.
+ */
+int force_may(const struct cli *cli);
 /* The last line of what failed: is all else in force, or is all as it was? Returns the code. */
 int force_fail(const struct cli *cli, int code, const struct apply_report *report);
 json_t *force_results(const struct apply_report *report);

@@ -302,6 +302,7 @@ config_changed() {
 }
 
 agent_alive() {
+	local words
 	check "the agent starts" guard_start
 	check_not "and a listed one is stopped" connects $LISTED
 	json "status knows it" '.results[0].agent.ok' true status
@@ -323,6 +324,15 @@ agent_alive() {
 	configure 'nonsense: 1'
 	says 1 - "gate25.yaml:[0-9]+: .*nonsense" reload
 	configure
+	cp $CONFIG $WORK/other.yaml
+	gate25 unload mx0 > $WORK/out
+	for words in reload load "load mx0"; do
+		says 1 - "gate25d .process $agent. runs with $CONFIG, this command was given $WORK/other.yaml: nothing was done" \
+			-c $WORK/other.yaml $words
+	done
+	check "what was unloaded stays so" connects $LISTED
+	ln -s $CONFIG $WORK/same.yaml
+	says 0 "." - -c $WORK/same.yaml load mx0
 	says 0 "^list blocked only observes" - policy observe --list blocked
 	check "a list's policy acts" connects $LISTED
 	says 0 "^list blocked enforces" - policy default --list blocked
