@@ -169,7 +169,10 @@ const struct command commands_show[] = {
 	  "say what a connection from these addresses meets, and why",
 	  "One line an address, whose first word is BLOCKED, LIMITED, ALLOWED or PASS. `-` reads "
 	  "standard input,\n"
-	  "one address a line. Exits with 3 when any of them is not BLOCKED.\n\n"
+	  "one address a line; what is none is named, and the exit code is 2. Exits with 3 when "
+	  "any "
+	  "of them\n"
+	  "is not BLOCKED.\n\n"
 	  "  --service NAME  of this service; else of the one with port 25, and of others where "
 	  "they differ\n\n"
 	  "  gate25 test 192.0.2.7 2001:db8::7\n",

@@ -15,13 +15,11 @@
 #include "user/ask.h"
 #include "user/print.h"
 
-#define COMPLAINTS 10 /* bad lines that are named */
-
 struct question {
 	struct cli *cli;
 	struct gate25_source *addresses;
 	size_t count, room;
-	size_t complaints;
+	bool wrong; /* something was no address, and was named */
 };
 
 /* ---------------------------------------------------------------- addresses */
@@ -51,12 +49,14 @@ static int address_add(struct question *question, const char *text, size_t line)
 		question->addresses = more;
 		question->room = room;
 	}
-	if (address_read(question->cli->config, text, &question->addresses[question->count], &why))
+	if (address_read(question->cli->config, text, &question->addresses[question->count],
+			 &why)) {
 		question->count++;
-	else if (question->complaints++ >= COMPLAINTS)
 		return 0;
-	else if (line)
-		cli_fail(question->cli, EXIT_USAGE, "line %zu: %s: %s", line, text, why);
+	}
+	question->wrong = true;
+	if (line)
+		cli_note("gate25 test: line %zu: %s: %s", line, text, why);
 	else
 		cli_fail(question->cli, EXIT_USAGE, "%s: %s", text, why);
 	return 0;
@@ -86,15 +86,17 @@ static int stdin_read(struct question *question)
 	return error;
 }
 
+/* What comes from a log may hold lines that are none: they are named, and the others answered. */
 static int addresses_read(struct question *question, int argc, char **argv)
 {
 	struct cli *cli = question->cli;
+	bool piped = argc == 1 && !strcmp(argv[0], "-");
 	int error = 0;
 
 	if (!argc)
 		return cli_fail(cli, EXIT_USAGE,
 				"an address is wanted, or - to read them from standard input");
-	if (argc == 1 && !strcmp(argv[0], "-"))
+	if (piped)
 		error = stdin_read(question);
 	else
 		for (int i = 0; !error && i < argc; i++)
@@ -102,10 +104,7 @@ static int addresses_read(struct question *question, int argc, char **argv)
 	if (error)
 		return cli_fail(cli, EXIT_FAILED, "cannot read the addresses: %s",
 				strerror(-error));
-	if (question->complaints > COMPLAINTS)
-		cli_fail(cli, EXIT_USAGE, "and %zu more like these",
-			 question->complaints - COMPLAINTS);
-	return question->complaints ? EXIT_USAGE : 0;
+	return question->wrong && (!piped || !question->count) ? EXIT_USAGE : 0;
 }
 
 /* ---------------------------------------------------------------- services */
@@ -223,6 +222,8 @@ static int question_answer(const struct question *question, const char *service)
 	if (!code) {
 		results = json_array();
 		code = question_ask(question, asker, slot, !service, results);
+		if (question->wrong && (code == EXIT_DONE || code == EXIT_NOT_BLOCKED))
+			code = EXIT_USAGE;
 		code = cli_results(cli, results, code);
 	}
 	ask_close(asker);

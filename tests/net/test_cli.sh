@@ -57,7 +57,7 @@ usage() {
 	says 0 "^gate25 [0-9]" - version
 	says 2 - "^usage: gate25 .*gate25 --help" # no command
 	says 2 - "there is no command blah" blah
-	says 2 - "unrecognized option.*usage: gate25" --blah status
+	says 2 - "unknown option --blah.*usage: gate25" --blah status
 	local command
 	for command in status test lists feeds log version load unload pause resume policy reload \
 		check add del flush unblock allow list; do
@@ -69,6 +69,12 @@ usage() {
 	says 2 - "not a network" test 192.0.2.0/24
 	says 2 - "--service wants a value" test $GOOD --service
 	says 2 - "a duration such as" pause --for soon
+	says 2 - "--for 24: a duration needs a unit: .*, as in 30m, 24h or 7d" pause --for 24
+	says 2 - "beyond the year 9999" pause --for 9999999w
+	says 2 - "^[^"$'\e\x9b'"]*there is no command .*" $'\e[31mred'
+	says 2 - "^[^"$'\e'"]*unknown option --.*" $'--\e[31mred'
+	says 2 - "^[^"$'\e'"]*192.0.2.1 .31m: " test $'192.0.2.1\e[31m'
+	says 2 - "^[^"$'\e'"]*--no  31m" status $'--no\xc2\x9b31m'
 	says 2 - "one of observe, enforce and default" policy
 	says 2 - "one of observe, enforce and default" policy stop
 	says 2 - "exclude each other" policy observe --list blocked --service mx
@@ -134,13 +140,25 @@ test_says() {
 	want "in the order given" "$GOOD $LISTED " \
 		"$(printf '%s\n' '# comment' $GOOD '' "  $LISTED  # why" | gate25 test - | awk '{ printf "%s ", $2 }')"
 	printf '%s\n' $LISTED 192.0.2.300 $GOOD 192.0.2.0/24 | gate25 test - > $WORK/out 2> $WORK/err
-	want "a bad line is named, and nothing is answered" "2 0 2" \
+	want "a bad line is named, and the others are answered" "2 2 2" \
 		"$? $(wc -l < $WORK/out) $(grep -cE 'line (2|4): ' $WORK/err)"
+	printf '%s\n' unknown 192.0.2.300 | gate25 test - > $WORK/out 2> $WORK/err
+	want "with none that is good there is no answer" "2 0 2" \
+		"$? $(wc -l < $WORK/out) $(grep -cE 'line [12]: ' $WORK/err)"
+	cat > $WORK/mail.log <<-END
+		postfix/smtpd[1]: 1: client=mail.example.org[$LISTED]
+		postfix/smtpd[1]: connect from unknown[unknown]
+		postfix/smtpd[1]: 2: client=unknown[unknown]
+		postfix/smtpd[1]: 3: client=unknown[$LISTED6], sasl_method=PLAIN
+	END
+	readme=$(sed -n "s|^    \\(grep -oP 'client=.*\\) /var/log/mail.log .*|\\1|p" README.md)
+	check "the README's grep takes addresses, of whoever has one" \
+		[ "$(eval "$readme" $WORK/mail.log | tr '\n' ' ')" = "$LISTED $LISTED6 " ]
 	printf '%s\n' $LISTED $LISTED6 | gate25 test - > /dev/null
 	want "all blocked is 0" 0 $?
 	awk 'BEGIN { for (i = 0; i < 20000; i++) printf "203.%d.%d.%d\n", i / 65536, i / 256 % 256, i % 256 }' \
 		> $WORK/many
-	local began=$EPOCHREALTIME ended
+	local began=$EPOCHREALTIME ended readme
 	gate25 test - < $WORK/many > $WORK/out
 	ended=$EPOCHREALTIME
 	want "20,000 answers" 20000 "$(wc -l < $WORK/out)"
