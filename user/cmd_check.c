@@ -138,7 +138,7 @@ int check_run(struct cli *cli, int argc, char **argv)
 		code = cli_fail(cli, EXIT_FAILED, "out of memory");
 		goto out;
 	}
-	fputs(said.problems, stderr);
+	fputs(text_tame(said.problems, true), stderr);
 	doubts = lines_json(said.doubts);
 	doubts_print(doubts);
 	if (!error)

@@ -18,6 +18,7 @@
 #include "user/print.h"
 #include "user/record.h"
 #include "user/state.h"
+#include "user/until.h"
 
 #define PAUSE_LOCK_WAIT_S 3
 
@@ -110,15 +111,13 @@ static int pause_anyway(struct cli *cli, __u64 until_s)
 
 static int pause_until(struct cli *cli, const char *text, __u64 *until_s)
 {
-	unsigned long seconds = 0;
+	const char *why = NULL;
 
 	*until_s = GATE25_NEVER;
 	if (!text)
 		return 0;
-	if (config_parse_duration(text, &seconds) || !seconds)
-		return cli_fail(cli, EXIT_USAGE,
-				"--for %s: a duration such as 30m, 1h or 2d is wanted", text);
-	*until_s = time(NULL) + seconds;
+	if (for_parse(text, time(NULL), until_s, &why))
+		return cli_fail(cli, EXIT_USAGE, "--for %s: %s", text, why);
 	return 0;
 }
 

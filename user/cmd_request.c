@@ -58,13 +58,12 @@ static unsigned int option_bits(int letter)
 
 static int for_read(struct cli *cli, const char *text, struct request *out)
 {
-	unsigned long seconds = 0;
+	const char *why = NULL;
+	__u64 now_s = time(NULL);
 
-	if (config_parse_duration(text, &seconds) || !seconds)
-		return cli_fail(cli, EXIT_USAGE,
-				"--for %s: a duration such as 30m, 24h or 7d is wanted", text);
-	out->for_s = seconds;
-	out->expires_s = time(NULL) + seconds;
+	if (for_parse(text, now_s, &out->expires_s, &why))
+		return cli_fail(cli, EXIT_USAGE, "--for %s: %s", text, why);
+	out->for_s = out->expires_s - now_s;
 	return 0;
 }
 

@@ -21,6 +21,17 @@
 
 static bool misused;
 
+/* What somebody else wrote may be in it. */
+static void tame_print(const char *format, va_list arguments)
+{
+	char *text;
+
+	if (vasprintf(&text, format, arguments) < 0)
+		return;
+	fprintf(stderr, "%s\n", text_tame(text, false));
+	free(text);
+}
+
 static void complain(const struct cli *cli, const char *format, va_list arguments)
 {
 	fflush(stdout); /* on a terminal the two stand in their order */
@@ -28,8 +39,7 @@ static void complain(const struct cli *cli, const char *format, va_list argument
 		fprintf(stderr, "gate25 %s: ", cli->command->name);
 	else
 		fprintf(stderr, "gate25: ");
-	vfprintf(stderr, format, arguments);
-	fputc('\n', stderr);
+	tame_print(format, arguments);
 }
 
 int cli_fail(const struct cli *cli, int code, const char *format, ...)
@@ -54,9 +64,8 @@ void cli_note(const char *format, ...)
 
 	fflush(stdout);
 	va_start(arguments, format);
-	vfprintf(stderr, format, arguments);
+	tame_print(format, arguments);
 	va_end(arguments);
-	fputc('\n', stderr);
 }
 
 void cli_say(const struct cli *cli, const char *format, ...)
@@ -120,7 +129,7 @@ int cli_config(struct cli *cli)
 	error = config_try(cli, &config, &said);
 	if (error) {
 		fflush(stdout);
-		fputs(said ? said : "gate25: out of memory\n", stderr);
+		fputs(said ? text_tame(said, true) : "gate25: out of memory\n", stderr);
 	} else {
 		cli->former = cli->config;
 		cli->config = config;

@@ -93,8 +93,7 @@ static int command_run(struct cli *cli, int argc, char **argv)
 
 	cli->command = command_find(argv[0]);
 	if (!cli->command) {
-		fprintf(stderr, "gate25: there is no command %s; gate25 --help lists them\n",
-			argv[0]);
+		cli_note("gate25: there is no command %s; gate25 --help lists them", argv[0]);
 		return EXIT_USAGE;
 	}
 	if (wants_help(argc, argv))
@@ -124,7 +123,8 @@ static int options_read(struct cli *cli, int argc, char **argv, bool *want_help,
 	};
 	int letter;
 
-	while ((letter = getopt_long(argc, argv, "+c:jhV", options, NULL)) != -1) {
+	opterr = 0;
+	while ((letter = getopt_long(argc, argv, "+:c:jhV", options, NULL)) != -1) {
 		switch (letter) {
 		case 'c':
 			cli->config_path = optarg;
@@ -138,8 +138,10 @@ static int options_read(struct cli *cli, int argc, char **argv, bool *want_help,
 		case 'V':
 			*want_version = true;
 			break;
+		case ':':
+			return cli_fail(cli, EXIT_USAGE, "%s wants a value", argv[optind - 1]);
 		default:
-			return EXIT_USAGE;
+			return cli_fail(cli, EXIT_USAGE, "unknown option %s", argv[optind - 1]);
 		}
 	}
 	return 0;

@@ -223,3 +223,18 @@ const char *count_format(unsigned long long count, const char *one, const char *
 	snprintf(text, 64, "%s %s", number_format(count, number), count == 1 ? one : many);
 	return text;
 }
+
+char *text_tame(char *text, bool lines)
+{
+	for (unsigned char *at = (unsigned char *)text; *at; at++) {
+		bool control = *at < ' ' || *at == 0x7f;
+
+		if (*at == 0xc2 && at[1] >= 0x80 && at[1] <= 0x9f) { /* U+0080 to U+009F */
+			*at++ = ' ';
+			control = true;
+		}
+		if (control && !(lines && *at == '\n'))
+			*at = ' ';
+	}
+	return text;
+}

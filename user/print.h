@@ -55,6 +55,12 @@ json_t *time_json(unsigned long long seconds_since_1970);
  */
 json_t *json_vsay(const char *format, va_list arguments) __attribute__((format(printf, 1, 0)));
 
+/*
+ * Puts a space for what a terminal may take for a command: control characters, in UTF-8 too. With `lines` newlines
+ * stay. Returns `text`.
+ */
+char *text_tame(char *text, bool lines);
+
 /* The object's member as text; "" if it is absent or no string. */
 const char *json_text(const json_t *object, const char *key);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A point in time as people write it (RFC 3339, or local time) -> seconds since 1970.
+ * A point in time as people write it (RFC 3339, or local time; or so long from now) -> seconds since 1970.
  */
 #include "user/until.h"
 
@@ -11,7 +11,10 @@
 #include <string.h>
 #include <time.h>
 
+#include "user/config.h"
+
 #define NO_OFFSET 99999
+#define LAST_S	  253402300799ULL /* 9999-12-31T23:59:59Z */
 
 /* strptime(3) takes fewer digits too; here a field has all of its digits. */
 static const char *field(const char *text, const char *format, size_t bytes, struct tm *into)
@@ -72,6 +75,23 @@ static bool day_exists(const struct tm *time)
 	return copy.tm_mday == time->tm_mday && copy.tm_mon == time->tm_mon;
 }
 
+int for_parse(const char *text, __u64 now_s, __u64 *out, const char **why)
+{
+	unsigned long seconds = 0;
+
+	*why = "a duration such as 30m, 24h or 7d is wanted";
+	if (config_parse_duration(text, &seconds) || !seconds)
+		return -EINVAL;
+	*why = "a duration needs a unit: s, m, h, d or w, as in 30m, 24h or 7d";
+	if (isdigit((unsigned char)text[strlen(text) - 1]))
+		return -EINVAL;
+	*why = "that is beyond the year 9999";
+	if (seconds > LAST_S || now_s + seconds > LAST_S)
+		return -EINVAL;
+	*out = now_s + seconds;
+	return 0;
+}
+
 int until_parse(const char *text, __u64 now_s, __u64 *out, const char **why)
 {
 	struct tm time = { .tm_isdst = -1 };
@@ -94,6 +114,10 @@ int until_parse(const char *text, __u64 now_s, __u64 *out, const char **why)
 		seconds = timegm(&time) - offset_s;
 	if (seconds <= 0 || (__u64)seconds <= now_s) {
 		*why = "that time is over";
+		return -EINVAL;
+	}
+	if ((__u64)seconds > LAST_S) {
+		*why = "that is beyond the year 9999";
 		return -EINVAL;
 	}
 	*out = seconds;

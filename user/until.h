@@ -14,4 +14,10 @@
  */
 int until_parse(const char *text, __u64 now_s, __u64 *out, const char **why);
 
+/*
+ * From now on: "30m", "24h", "7d". -EINVAL with *why as above, also without a unit: 24 may mean hours to who types
+ * it. Neither reaches beyond the year 9999, which RFC 3339 cannot say.
+ */
+int for_parse(const char *text, __u64 now_s, __u64 *out, const char **why);
+
 #endif

@@ -37,6 +37,9 @@ static const struct {
 	{ "2025-12-01", 0 },
 	{ "1969-12-31T00:00:00Z", 0 },
 	{ "0001-01-01", 0 },
+	{ "9999-12-31T23:59:59Z", 253402300799 },
+	{ "9999-12-31T23:59:59-01:00", 0 },
+	{ "10000-01-01", 0 },
 	/* no times */
 	{ "", 0 },
 	{ "tomorrow", 0 },
@@ -79,10 +82,45 @@ static void test_until(void **state)
 	}
 }
 
+static const struct {
+	const char *text;
+	__u64 want; /* 0: refused */
+	const char *why;
+} lengths[] = {
+	{ "30m", NOW + 1800, "" },
+	{ "24h", NOW + 86400, "" },
+	{ "2w", NOW + 1209600, "" },
+	{ "45s", NOW + 45, "" },
+	{ "24", 0, "needs a unit" },
+	{ "0h", 0, "such as" },
+	{ "0", 0, "such as" },
+	{ "", 0, "such as" },
+	{ "24 h", 0, "such as" },
+	{ "-1h", 0, "such as" },
+	{ "18446744073709551615s", 0, "beyond the year 9999" },
+	{ "9999999w", 0, "beyond the year 9999" },
+};
+
+static void test_for(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+		__u64 out = 25;
+		const char *why = NULL;
+		int error = for_parse(lengths[i].text, NOW, &out, &why);
+
+		if (error != (lengths[i].want ? 0 : -EINVAL) ||
+		    out != (lengths[i].want ? lengths[i].want : 25) ||
+		    (error && !strstr(why, lengths[i].why)))
+			fail_msg("\"%s\": %d, %llu, %s", lengths[i].text, error, out, why);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_until),
+		cmocka_unit_test(test_for),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
