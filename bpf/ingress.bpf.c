@@ -251,11 +251,6 @@ static __always_inline int overlay_in_use(__u8 family)
 
 /* ------------------------------------------------------------------ table */
 
-__noinline int class_find(const struct gate25_source *source)
-{
-	return source ? table_lookup(&table, &layout, source) : 0;
-}
-
 static __always_inline void ask_table(struct visit *visit, struct verdict_facts *facts)
 {
 	__u32 index, service = visit->service & (GATE25_SERVICES - 1);
@@ -263,7 +258,7 @@ static __always_inline void ask_table(struct visit *visit, struct verdict_facts 
 
 	if (settings.table_empty)
 		return;
-	index = class_find(&visit->source) & 0xffff;
+	index = table_lookup(&table, &layout, &visit->source);
 	if (!index)
 		return;
 	class = bpf_map_lookup_elem(&classes, &index);
