@@ -106,8 +106,10 @@ int record_change(const char *state_dir, const char *action, const json_t *targe
 
 	if (!error) {
 		text[length] = '\n'; /* in the place of the final 0: one write */
-		if (write(fd, text, length + 1) != (ssize_t)length + 1)
-			error = errno ? -errno : -EIO;
+		ssize_t written = write(fd, text, length + 1);
+
+		if (written != (ssize_t)length + 1) /* less than all: the disk is full by now */
+			error = written < 0 ? -errno : -ENOSPC;
 		close(fd);
 	}
 	if (error)

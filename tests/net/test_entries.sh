@@ -490,7 +490,7 @@ let_in() { # WHY NOT KEPT
 
 # A file system of its own for the journal, with nothing left on it.
 full_disk() {
-	mount -t tmpfs -o size=64k full $WORK/state
+	mount -t tmpfs -o size=96k full $WORK/state
 	says 0 . - add $BAD --for 1h
 	dd if=/dev/zero of=$WORK/state/ballast bs=1k 2> $WORK/dd.log
 	for ((i = 0; i < 500; i++)); do echo 10.0.$((i / 256)).$((i % 256)); done > $WORK/input
