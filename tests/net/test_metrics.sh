@@ -161,7 +161,7 @@ gate25_packets_total service=mx,verdict=pass,reason=established    good_connects
 gate25_list_errors_total list=blocked,kind=bad_line                bad_line      +1
 gate25_entries list=blocked,family=ipv6                            list_shrinks  =1
 gate25_entries list=blocked,family=ipv4                            list_grows    =200001
-process_resident_memory_bytes -                                    list_shrinks  !
+process_resident_memory_bytes -                                    connections_held !
 process_virtual_memory_bytes -                                     budgets_grow  +
 gate25_list_last_success_timestamp_seconds list=blocked            looked_at_again +
 process_cpu_seconds_total -                                        list_shrinks  +
