@@ -251,6 +251,12 @@ static __always_inline int overlay_in_use(__u8 family)
 
 /* ------------------------------------------------------------------ table */
 
+/* Inlined it would cost 2 ns less a SYN, and more stack than 6.1 grants a chain of calls. */
+__noinline int class_find(const struct gate25_source *source)
+{
+	return source ? table_lookup(&table, &layout, source) : 0;
+}
+
 static __always_inline void ask_table(struct visit *visit, struct verdict_facts *facts)
 {
 	__u32 index, service = visit->service & (GATE25_SERVICES - 1);
@@ -258,7 +264,7 @@ static __always_inline void ask_table(struct visit *visit, struct verdict_facts 
 
 	if (settings.table_empty)
 		return;
-	index = table_lookup(&table, &layout, &visit->source);
+	index = class_find(&visit->source) & 0xffff;
 	if (!index)
 		return;
 	class = bpf_map_lookup_elem(&classes, &index);
