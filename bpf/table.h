@@ -22,10 +22,9 @@
 
 #define TABLE_LINE_BYTES 64
 
-/* An entry of the IPv4 first level or of a block: a class, or ... */
+/* An entry of the IPv4 first level or of a block: the class of all but single hosts, or ... */
 #define TABLE_DEEPER 0x80000000U /* the number of a block (a leaf) in the lower bits */
-#define TABLE_HOSTS  0x40000000U /* the class of the rest, but single hosts are in the buckets */
-#define TABLE_NUMBER 0x3fffffffU
+#define TABLE_NUMBER 0x7fffffffU
 
 #define TABLE_BLOCK_ENTRIES 256 /* __u32, 16 lines */
 #define TABLE_LEAF_ENTRIES  256 /* __u16, 8 lines */

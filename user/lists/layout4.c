@@ -144,13 +144,10 @@ static int block_entry(struct planning *planning, const struct part *part, __u32
 	__u16 class = planning->segments[part->from].class;
 	__u32 differ = part->from == part->to ? 0 : part_judge(planning, part, &class);
 
-	*word = class;
-	if (!differ)
-		return 0;
 	if (differ * planning->host_bytes > LEAF_BYTES)
 		return leaf_add(planning, part, word);
-	*word |= TABLE_HOSTS;
-	return hosts_add(planning, part, class);
+	*word = class;
+	return differ ? hosts_add(planning, part, class) : 0;
 }
 
 static int block_add(struct planning *planning, const struct part *part, __u32 *word)
@@ -210,10 +207,7 @@ static int first_entry(struct planning *planning, const struct part *part, __u32
 	    differ * planning->host_bytes > block_bytes(planning, part))
 		return block_add(planning, part, word);
 	*word = class;
-	if (!differ)
-		return 0;
-	*word |= TABLE_HOSTS;
-	return hosts_add(planning, part, class);
+	return differ ? hosts_add(planning, part, class) : 0;
 }
 
 int layout4_plan(struct layout4 *plan, const struct segment4 *segments, size_t count,
