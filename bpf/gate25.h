@@ -14,7 +14,7 @@
 
 #include <linux/types.h>
 
-#define GATE25_LAYOUT 2
+#define GATE25_LAYOUT 3
 
 /* Bounds. Beyond them a new generation is refused and the old one stays in force. */
 #define GATE25_LISTS	  64	/* block and allow lists together */
@@ -156,7 +156,8 @@ struct gate25_control {
 	__u8 observe;		   /* 1: the whole only observes */
 	__u8 observe_services;	   /* bit per service slot: it only observes */
 	__u8 local_services;	   /* bit per service slot: its sockets are here (no-SYN rule) */
-	__u8 pad[21];
+	__u8 counted_services;	   /* bit per service slot: sessions.bpf.c charges its limits */
+	__u8 pad[20];
 };
 _Static_assert(sizeof(struct gate25_control) == 128, "control");
 
@@ -234,6 +235,18 @@ struct gate25_source_line {
 	__u64 words[GATE25_SOURCE_WORDS];
 };
 
+/*
+ * map `spent` (mmapable array of 1): until when some budget is spent, of all of them and of those
+ * that share a bucket. Who is in no such bucket, or whose bucket's time is over, has his budget: he
+ * need not be looked up in `sources`. Written where connections are counted (sessions.bpf.c).
+ */
+#define GATE25_SPENT_BUCKETS 1024
+struct gate25_spent {
+	__u64 any_until_ns;
+	__u64 pad[7];
+	__u64 until_ns[GATE25_SPENT_BUCKETS]; /* by source_bucket() */
+};
+
 /* map `secret` (mmapable array of 1): random, made once a boot */
 struct gate25_secret {
 	__u64 siphash[2];
@@ -295,6 +308,7 @@ struct gate25_settings {
 	__u32 class_stride;	 /* of class_hits */
 	__u64 event_interval_ns; /* per CPU: 1 / rate */
 	__u64 event_tolerance_ns;
+	__u64 netns_cookie;		      /* of the namespace whose connections are counted */
 	__u8 default_action[GATE25_SERVICES]; /* enum gate25_verdict; PASS: no default step */
 	__u8 any_address;    /* bit per service slot: guards every destination address */
 	__u8 allow_in_table; /* bit per service slot: an allow list of the table holds for it */

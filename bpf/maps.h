@@ -44,6 +44,7 @@ MAP_ARRAY(agent_errors, __u64, GATE25_ERRORS);
 
 MAP_VALUE(control, struct gate25_control);
 MAP_VALUE(secret, struct gate25_secret);
+MAP_VALUE(spent, struct gate25_spent);
 MAP_VALUE(repeats, struct gate25_repeats);
 
 struct {

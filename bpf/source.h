@@ -149,6 +149,12 @@ static inline __u32 source_line(__u64 hash, __u32 lines)
 	return hash & (lines - 1);
 }
 
+/* Where `spent` has it. */
+static inline __u32 source_bucket(__u64 hash)
+{
+	return hash >> 54 & (GATE25_SPENT_BUCKETS - 1);
+}
+
 static inline __u64 source_units(__u64 ns)
 {
 	return (ns + (1 << (SOURCE_UNIT_SHIFT - 1))) >> SOURCE_UNIT_SHIFT;
@@ -240,6 +246,25 @@ static SOURCE_INLINE enum source_answer source_admit(__u64 *words, __u64 hash, _
 			return SOURCE_ADMITTED;
 	}
 	return SOURCE_CONTENDED;
+}
+
+/* In how many units the next one is admitted; 0: now. Charges nothing. */
+static SOURCE_INLINE __u64 source_wait(const __u64 *words, __u64 hash, __u64 now_ns,
+				       __u64 interval_ns, __u64 tolerance_ns)
+{
+	__u64 tag = source_tag(hash), now = now_ns >> SOURCE_UNIT_SHIFT, ahead = 0;
+	__u64 interval = source_units(interval_ns), tolerance = source_units(tolerance_ns);
+
+#pragma GCC unroll 1
+	for (int i = 0; i < GATE25_SOURCE_WORDS; i++) {
+		__u64 word = ((const volatile __u64 *)words)[i];
+
+		if (word >> SOURCE_TIME_BITS == tag)
+			ahead = source_ahead(word, now, tolerance);
+	}
+	ahead += interval;
+	tolerance += SOURCE_TICK;
+	return ahead > tolerance ? ahead - tolerance : 0;
 }
 
 /* How many more would be admitted right now; charges nothing. */

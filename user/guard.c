@@ -43,6 +43,7 @@ const struct map_shape state_shapes[STATE_MAPS] = {
 	[STATE_CPU_STATE] = STATE_ARRAY("cpu_state", struct gate25_cpu_state),
 	[STATE_SOURCES] = STATE_ARRAY("sources", struct gate25_source_line),
 	[STATE_REPEATS] = STATE_ARRAY("repeats", struct gate25_repeats),
+	[STATE_SPENT] = STATE_ARRAY("spent", struct gate25_spent),
 	[STATE_TOTALS] = STATE_ARRAY("list_totals", struct gate25_list_total),
 	[STATE_AGENT_ERRORS] = STATE_ARRAY("agent_errors", __u64),
 	[STATE_SECRET] = STATE_ARRAY("secret", struct gate25_secret),
