@@ -218,6 +218,15 @@ struct gate25_repeats {
 	__u32 fingerprints[GATE25_REPEATS];
 };
 
+/*
+ * map `known` (mmapable array of 1, of the program instance): fingerprints of sources that are on
+ * no list, for segments of their sessions
+ */
+#define GATE25_KNOWN 4096 /* 12 bits of a fingerprint */
+struct gate25_known {
+	__u64 tags[GATE25_KNOWN];
+};
+
 /* map `cpu_state` (mmapable array, index: cpu): what one CPU alone writes */
 struct gate25_cpu_state {
 	__u64 event_tat_ns; /* GCRA of events */

@@ -33,14 +33,6 @@ static __always_inline void count(__u32 row, __u32 reason, __u32 connection)
 	counter->connections += connection;
 }
 
-/* What must be there and is not: mail passes. */
-static __always_inline int fail(__u32 row)
-{
-	count_error(GATE25_ERROR_MAP);
-	count(row, GATE25_REASON_ERROR, 0);
-	return XDP_PASS;
-}
-
 /*
  * 1 for the first SYN of a connection, 0 for its retransmissions: those repeat addresses, ports and
  * sequence number. A fingerprint that newer ones have overwritten is new again.
@@ -194,15 +186,42 @@ __noinline int session_open(struct xdp_md *ctx, const struct packet *packet)
 	return open;
 }
 
+/* ------------------------------------------------------------------ known */
+
+/*
+ * Most frames of a session are of a source that was judged a moment ago and is on no list. Such
+ * ones are remembered by a fingerprint, in the instance: a new generation knows nobody. Not where
+ * the answer may change within it: overlay entries have an end, and so has what exempts from a
+ * default.
+ */
+static __always_inline __u64 known_tag(const struct visit *visit)
+{
+	__u64 tag = (visit->source.lo ^ secret.hash) * 0x9e3779b97f4a7c15ULL +
+		    (visit->source.hi + visit->service + 1) * 0xd6e8feb86659fd93ULL;
+
+	return tag | 1; /* never that of an empty place */
+}
+
+static __always_inline __u64 *known_place(__u64 tag)
+{
+	return &known.tags[tag >> 52];
+}
+
+static __always_inline int may_be_known(const struct visit *visit, int overlaid)
+{
+	return !visit_is_syn(visit) && !overlaid &&
+	       settings.default_action[visit->service & (GATE25_SERVICES - 1)] == GATE25_PASS;
+}
+
 /* ------------------------------------------------------------------ judge */
 
 /*
  * A segment that is no SYN. A session that is open is never muted: only what belongs to no socket
  * of ours is dropped, and only where the sockets are known to be here. Limits are not asked,
- * nothing is told.
+ * nothing is told. `tag`: 0, or under which the source may be remembered.
  */
 static __always_inline int judge_segment(struct xdp_md *ctx, const struct visit *visit,
-					 const struct verdict_facts *facts)
+					 const struct verdict_facts *facts, __u64 tag)
 {
 	struct verdict_facts enforced = *facts;
 	struct judgement judgement;
@@ -218,7 +237,8 @@ static __always_inline int judge_segment(struct xdp_md *ctx, const struct visit 
 		else
 			reason = visit->observe ? GATE25_REASON_WOULD_NO_SOCKET :
 						  GATE25_REASON_NO_SOCKET;
-	}
+	} else if (tag && !visit->failed)
+		*known_place(tag) = tag;
 	count(visit->service, reason, 0);
 	return reason == GATE25_REASON_NO_SOCKET ? XDP_DROP : XDP_PASS;
 }
@@ -244,14 +264,19 @@ static __always_inline int wants_time(const struct visit *visit, int overlaid)
 	       settings.default_action[visit->service & (GATE25_SERVICES - 1)] != GATE25_PASS;
 }
 
-__noinline int visit_judge(struct xdp_md *ctx, struct visit *visit)
+static __always_inline int visit_judge(struct xdp_md *ctx, struct visit *visit)
 {
 	struct verdict_facts facts = {};
-	int overlaid;
+	int overlaid = overlay_in_use(visit->source.family);
+	__u64 tag = 0;
 
-	if (!visit)
-		return fail(GATE25_NO_SERVICE);
-	overlaid = overlay_in_use(visit->source.family);
+	if (may_be_known(visit, overlaid)) {
+		tag = known_tag(visit);
+		if (*known_place(tag) == tag) {
+			count(visit->service, GATE25_REASON_ESTABLISHED, 0);
+			return XDP_PASS;
+		}
+	}
 	if (wants_time(visit, overlaid))
 		visit->now_ns = bpf_ktime_get_coarse_ns();
 	visit->observe = visit_only_observes(visit);
@@ -260,7 +285,8 @@ __noinline int visit_judge(struct xdp_md *ctx, struct visit *visit)
 		overlay_find(visit, &facts.overlay);
 	ask_table(visit, &facts);
 	ask_default(visit, &facts);
-	return visit_is_syn(visit) ? judge_syn(visit, &facts) : judge_segment(ctx, visit, &facts);
+	return visit_is_syn(visit) ? judge_syn(visit, &facts) :
+				     judge_segment(ctx, visit, &facts, tag);
 }
 
 /* ------------------------------------------------------------------ what cannot be judged */

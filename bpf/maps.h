@@ -67,5 +67,6 @@ MAP_ARRAY(classes, struct gate25_class, 1);
 /* of the program instance */
 MAP_ARRAY(class_hits, __u64, 8);
 MAP_ARRAY(generation, struct gate25_generation, 1);
+MAP_VALUE(known, struct gate25_known);
 
 #endif

@@ -363,6 +363,31 @@ static void test_a_stray_ack_is_dropped(void **state)
 		check_stray_ack(&families[i], 21000 + i);
 }
 
+/*
+ * A source whose segments pass is remembered, for the service that it spoke to: who may submit may
+ * not speak to port 25 therefore. And whom an entry blocks later is remembered no more.
+ */
+static void test_a_known_source_is_judged(void **state)
+{
+	struct packet_spec submits = { .from = "203.0.113.5", .to_port = 587, .flags = ACK };
+	struct packet_spec delivers = { .from = "203.0.113.5", .to_port = 25, .flags = ACK };
+
+	(void)state;
+	start_anew();
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(world_run(&world, &submits), XDP_PASS);
+	assert_int_equal(world_count(&world, SUBMISSION, GATE25_REASON_ESTABLISHED).packets, 3);
+	for (int i = 1; i <= 3; i++) {
+		assert_int_equal(world_run(&world, &delivers), XDP_DROP);
+		assert_int_equal(counted(GATE25_REASON_NO_SOCKET), i);
+	}
+	world.control->local_services = 1 << SUBMISSION;
+	world_entry(&world, "203.0.113.5", GATE25_SLOT_BLOCK, GATE25_NEVER, 1 << SUBMISSION);
+	assert_int_equal(world_run(&world, &submits), XDP_DROP);
+	world_clear(&world);
+	assert_int_equal(world_run(&world, &submits), XDP_PASS);
+}
+
 /* Answers to our own mail come from port 25, from listed sources too. */
 static void test_our_own_mail_gets_out(void **state)
 {
@@ -455,9 +480,10 @@ static int leave_stage(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		NATIVE(test_a_session_goes_on),	     NATIVE(test_a_handshake_goes_on),
-		NATIVE(test_a_stray_ack_is_dropped), NATIVE(test_our_own_mail_gets_out),
-		GENERIC(test_a_session_goes_on),     GENERIC(test_a_stray_ack_is_dropped),
+		NATIVE(test_a_session_goes_on),	       NATIVE(test_a_handshake_goes_on),
+		NATIVE(test_a_stray_ack_is_dropped),   NATIVE(test_our_own_mail_gets_out),
+		NATIVE(test_a_known_source_is_judged), GENERIC(test_a_session_goes_on),
+		GENERIC(test_a_stray_ack_is_dropped),
 	};
 
 	return cmocka_run_group_tests_name("session", tests, enter_stage, leave_stage);

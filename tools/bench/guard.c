@@ -322,7 +322,8 @@ static int object_take_over(struct bpf_object *object, const struct guard_run *g
 
 	bpf_object__for_each_map(map, object) {
 		const char *name = bpf_map__name(map);
-		int fd = map_find(guard, strncmp(name, ".data.", 6) ? name : name + 6);
+		int pinned = strncmp(name, ".data.", 6) ? -1 : map_find(guard, name + 6);
+		int fd = pinned >= 0 ? pinned : map_find(guard, name);
 		__u32 zero = 0;
 		char *data;
 

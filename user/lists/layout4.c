@@ -5,8 +5,10 @@
  * In: segments of the whole address space. Out: the first level, blocks, leaves and buckets of
  * hosts.
  *
- * For each /16, and then for each /24 in it, the smaller of two shapes is taken: the class that
- * most of it has, with the addresses that differ as hosts; or the next level below.
+ * For each /16, and then for each /24 in it, one of two shapes is taken: the class that most of it
+ * has, with the addresses that differ as hosts; or the next level below. That is the smaller one for
+ * a /24. For a /16 it is the hosts unless they are much larger: which /16s have a block, no
+ * processor can guess, and hosts are asked for anyway.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -19,6 +21,7 @@
 #define LEAF_BYTES    (TABLE_LEAF_ENTRIES * sizeof(__u16))
 #define HOST_BYTES    6 /* of a line of hosts, at its usual load; fewer where there are many */
 #define LOAD_USUAL    100
+#define BLOCK_WORTH   4 /* so many times its bytes in hosts, before a block is taken */
 #define CLASSES	      65536
 
 struct planning {
@@ -204,7 +207,7 @@ static int first_entry(struct planning *planning, const struct part *part, __u32
 	}
 	differ = part_judge(planning, part, &class);
 	if (differ && differ * planning->host_bytes >= BLOCK_BYTES &&
-	    differ * planning->host_bytes > block_bytes(planning, part))
+	    differ * planning->host_bytes > BLOCK_WORTH * block_bytes(planning, part))
 		return block_add(planning, part, word);
 	*word = class;
 	return differ ? hosts_add(planning, part, class) : 0;

@@ -13,8 +13,8 @@
 #define FIRST_ENTRIES	 65536
 #define FIRST_LENGTH	 16
 #define NETS_LENGTH	 64 /* the longest prefix that the buckets of nets hold */
-#define USUAL_LOAD_NETS	 55 /* percent */
-#define USUAL_LOAD_HOSTS 50
+#define USUAL_LOAD_NETS	 70 /* percent */
+#define USUAL_LOAD_HOSTS 65
 #define GROUP_HASH	 (2 * FIRST_ENTRIES)
 #define FILTER_MOST	 (1U << 27) /* words: the upper 5 bits of a hash choose the bit */
 
