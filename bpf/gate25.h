@@ -157,7 +157,9 @@ struct gate25_control {
 	__u8 observe_services;	   /* bit per service slot: it only observes */
 	__u8 local_services;	   /* bit per service slot: its sockets are here (no-SYN rule) */
 	__u8 counted_services;	   /* bit per service slot: sessions.bpf.c charges its limits */
-	__u8 pad[20];
+	__u32 sessions_prog;	   /* id of the program that counts on these maps; 0: none */
+	__u8 sessions_error;	   /* errno of why there is none; 0: none is wanted */
+	__u8 pad[15];
 };
 _Static_assert(sizeof(struct gate25_control) == 128, "control");
 

@@ -107,6 +107,7 @@ struct links {
 	char ifaces[GATE25_IFACES][16];
 	int errors[GATE25_IFACES];
 	unsigned int count;
+	bool sessions; /* what counts connections is to be attached again */
 	struct prepared *prepared;
 	struct guard *guard;
 	char run_dir[108];

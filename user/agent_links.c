@@ -3,7 +3,8 @@
  * Interfaces that come, go and come back: guarded as soon as they are there.
  *
  * In: link events, and a look now and then in case one was missed. Out: an instance of the generation in force, loaded
- * beside the loop and attached in it. What an operator unloaded is left alone.
+ * beside the loop and attached in it; so is what counts connections when it was lost. What an operator unloaded is left
+ * alone.
  */
 #include "user/agent.h"
 
@@ -105,9 +106,13 @@ static void links_done(struct agent *agent)
 	apply_report_init(&report);
 	/* A load that overtook us has attached what is there; ours is of yesterday. */
 	if (links->lock >= 0 && links->prepared == agent->in_force &&
-	    links->guard == agent->guard && state_read(agent->config->state_dir, &state) == 0)
+	    links->guard == agent->guard && state_read(agent->config->state_dir, &state) == 0) {
 		for (unsigned int i = 0; i < links->count; i++)
 			attach_one(agent, state, i, &report);
+		if (links->sessions)
+			apply_attach_sessions(agent->guard, agent->config, links->prepared,
+					      &report);
+	}
 	if (links->lock >= 0)
 		close(links->lock);
 	links->lock = -1;
@@ -153,7 +158,8 @@ void links_check(struct agent *agent)
 				 iface);
 	}
 	state_free(state);
-	if (!links->count)
+	links->sessions = apply_sessions_lost(agent->guard, agent->in_force);
+	if (!links->count && !links->sessions)
 		return;
 	links->prepared = agent->in_force;
 	links->guard = agent->guard;

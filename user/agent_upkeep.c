@@ -224,8 +224,9 @@ static int tick_fires(sd_event_source *source, uint64_t usec, void *context)
 
 	(void)usec;
 	drift_follow(agent);
-	/* One byte, which nobody writes besides us: no lock. */
+	/* A byte each, which nobody writes besides us: no lock. */
 	apply_local_services(agent->guard, agent->config);
+	apply_counted_services(agent->guard, agent->config, NULL);
 	guard_watch(agent);
 	words_follow(agent, false);
 	views_refresh(agent);

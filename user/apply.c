@@ -27,6 +27,10 @@ struct prepared {
 	/* by index in config->interfaces; NULL: not there, unloaded, or attached since */
 	struct instance *instances[GATE25_IFACES];
 	char ifaces[GATE25_IFACES][16]; /* whose they are */
+	bool attached;			/* one of them at least, until now */
+	/* what counts connections; NULL: not wanted, or (sessions_error) not to be had */
+	struct sessions *sessions;
+	int sessions_error;
 };
 
 /* ---------------------------------------------------------------- lists */
@@ -200,6 +204,11 @@ static bool feeds_changed(const struct feed *feeds, size_t count)
 	return false;
 }
 
+static bool sessions_wanted(const struct config *config)
+{
+	return config->count != COUNT_SYNS && config_limited(config);
+}
+
 static int prepare(const struct config *config, const struct state *state, struct guard *guard,
 		   const struct feed *feeds, const atomic_bool *cancel, struct apply_report *report,
 		   struct prepared *prepared)
@@ -212,6 +221,9 @@ static int prepare(const struct config *config, const struct state *state, struc
 		error = generation_make(config, state, guard, feeds, report, prepared);
 	if (!error)
 		error = instances_load(config, state, guard, cancel, report, prepared);
+	if (!error && sessions_wanted(config)) /* without it limits count SYNs */
+		prepared->sessions_error =
+			sessions_load(guard, prepared->generation, &prepared->sessions);
 	if (!error)
 		report_compare(report, guard, generation_info(prepared->generation));
 	return error;
@@ -264,6 +276,7 @@ void prepared_free(struct prepared *prepared)
 		return;
 	for (int i = 0; i < GATE25_IFACES; i++)
 		instance_free(prepared->instances[i]);
+	sessions_free(prepared->sessions);
 	generation_free(prepared->generation);
 	free(prepared);
 }
@@ -343,10 +356,7 @@ static bool service_is_local(const struct config_service *service, const unsigne
 		return service->forwarded == FORWARDED_NO;
 	if (forwards || !listeners)
 		return false;
-	for (unsigned int i = 0; i < service->ports_count; i++)
-		if (listeners[service->ports[i] / 8] & (1 << service->ports[i] % 8))
-			return true;
-	return false;
+	return socket_listens(listeners, service->ports, service->ports_count);
 }
 
 void apply_local_services(struct guard *guard, const struct config *config)
@@ -361,6 +371,79 @@ void apply_local_services(struct guard *guard, const struct config *config)
 		if (service_is_local(&config->services[i], known ? listeners : NULL, forwards))
 			local |= 1 << slots[i];
 	__atomic_store_n(&guard->control->local_services, local, __ATOMIC_RELAXED);
+}
+
+/* ---------------------------------------------------------------- what limits count */
+
+static void counting_say(struct apply_report *report, const char *service, bool connections)
+{
+	const char *what = connections ? "connections" :
+					 "SYNs, which can be forged: its sockets are not here, or "
+					 "nothing is attached to count connections";
+
+	if (report)
+		apply_say(report->changes, "service %s: limits count %s", service, what);
+	else
+		log_notice("service %s: limits count %s", service, what);
+}
+
+void apply_counted_services(struct guard *guard, const struct config *config,
+			    struct apply_report *report)
+{
+	struct gate25_control *control = guard->control;
+	__u8 counted = 0, before = control->counted_services, limited;
+	__u8 slots[GATE25_SERVICES] = { 0 };
+
+	if (!service_slots(guard, config, slots))
+		return;
+	limited = services_to_slots(config_limited(config), slots);
+	if (config->count != COUNT_SYNS && sessions_counting(guard))
+		counted = config->count == COUNT_CONNECTIONS ? limited :
+							       limited & control->local_services;
+	__atomic_store_n(&control->counted_services, counted, __ATOMIC_SEQ_CST);
+	for (unsigned int i = 0; i < config->services_count; i++)
+		if ((limited & (counted ^ before)) >> slots[i] & 1)
+			counting_say(report, config->services[i].name, counted >> slots[i] & 1);
+}
+
+/* With a generation that is in force: what counts connections is of that generation, or there is none. */
+static void sessions_follow(struct guard *guard, const struct config *config,
+			    struct prepared *prepared, struct apply_report *report)
+{
+	int error = prepared->sessions_error;
+
+	if (!sessions_wanted(config)) {
+		sessions_detach(guard, 0);
+		return;
+	}
+	if (!error && prepared->sessions)
+		error = sessions_attach(guard, prepared->sessions);
+	if (!error)
+		return;
+	prepared->sessions_error = error;
+	sessions_detach(guard, error);
+	guard_count_error(guard, GATE25_ERROR_ATTACH);
+	apply_say(
+		report->warnings,
+		"connections cannot be counted: %s. Limits count SYNs instead, which can be forged",
+		sessions_why(error));
+}
+
+bool apply_sessions_lost(const struct guard *guard, const struct prepared *prepared)
+{
+	return prepared->attached && prepared->sessions && !prepared->sessions_error &&
+	       guard->control->sessions_prog && !sessions_counting(guard);
+}
+
+void apply_attach_sessions(struct guard *guard, const struct config *config,
+			   struct prepared *prepared, struct apply_report *report)
+{
+	if (!apply_sessions_lost(guard, prepared))
+		return;
+	apply_say(report->warnings,
+		  "what counts connections was taken off by somebody else; attaching it again");
+	sessions_follow(guard, config, prepared, report);
+	apply_counted_services(guard, config, report);
 }
 
 /* ---------------------------------------------------------------- enforce */
@@ -408,6 +491,7 @@ static int interface_attach(struct guard *guard, struct prepared *prepared, unsi
 
 	instance_free(prepared->instances[index]);
 	prepared->instances[index] = NULL;
+	prepared->attached |= !error;
 	if (!error && fresh)
 		attached_say(guard, iface, report);
 	if (error == -ENODEV) {
@@ -512,6 +596,9 @@ int apply_enforce(struct guard *guard, const struct config *config, const struct
 	apply_local_services(guard, config);
 	error = interfaces_attach(guard, config, state, prepared, report);
 	interfaces_leave(guard, config, report);
+	if (prepared->attached)
+		sessions_follow(guard, config, prepared, report);
+	apply_counted_services(guard, config, report);
 	apply_control(guard, config, state);
 	policy_say(before, guard->control->observe, first, report);
 	return error;
@@ -533,12 +620,19 @@ int apply_attach_interface(struct guard *guard, const struct config *config,
 			   const struct state *state, struct prepared *prepared, const char *iface,
 			   struct apply_report *report)
 {
+	int error;
+
 	for (unsigned int i = 0; i < config->interfaces_count; i++) {
 		if (strcmp(prepared->ifaces[i], iface) != 0 || !prepared->instances[i] ||
 		    state_is_unloaded(state, iface))
 			continue;
-		return interface_attach(guard, prepared, i, config->interfaces[i].mode, true,
-					report);
+		error = interface_attach(guard, prepared, i, config->interfaces[i].mode, true,
+					 report);
+		if (prepared->attached && !sessions_counting(guard)) {
+			sessions_follow(guard, config, prepared, report);
+			apply_counted_services(guard, config, report);
+		}
+		return error;
 	}
 	return 0;
 }

@@ -65,6 +65,19 @@ void apply_control(struct guard *guard, const struct config *config, const struc
 
 /* Finds out which services have their sockets here, and says so in the control map. */
 void apply_local_services(struct guard *guard, const struct config *config);
+/*
+ * Decides for which services limits count connections, and says so in the control map: after the above. What changed
+ * is told in the report, or, where that is NULL, in the log.
+ */
+void apply_counted_services(struct guard *guard, const struct config *config,
+			    struct apply_report *report);
+/*
+ * Is the program that counts connections gone, though it was put in force with this generation and nobody took it off?
+ * apply_attach_sessions() tries once to have it back, under the lock.
+ */
+bool apply_sessions_lost(const struct guard *guard, const struct prepared *prepared);
+void apply_attach_sessions(struct guard *guard, const struct config *config,
+			   struct prepared *prepared, struct apply_report *report);
 
 /*
  * Both steps at once, without the agent: for `gate25 load` (FEED_CACHED) and

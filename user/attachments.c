@@ -146,6 +146,7 @@ int guard_attachments(struct guard *guard, struct attachment out[GATE25_IFACES])
 
 int guard_detach(struct guard *guard, const char *iface)
 {
+	struct attachment attached[GATE25_IFACES];
 	struct pinned_link link;
 	char path[PATH_MAX];
 	int error = link_pin_path(guard, iface, path);
@@ -166,6 +167,8 @@ int guard_detach(struct guard *guard, const char *iface)
 		log_error("cannot remove %s: %s", path, strerror(-error));
 	}
 	close(link.fd);
+	if (!error && guard_attachments(guard, attached) == 0)
+		sessions_detach(guard, 0);
 	return error ? error : guard_harvest(guard);
 }
 
@@ -221,6 +224,7 @@ int guard_remove(struct guard *guard)
 		log_error("%s is still guarded: detach it first", attached[0].iface);
 		return -EBUSY;
 	}
+	sessions_detach(guard, 0);
 	return pins_remove(guard->pin_dir);
 }
 
@@ -253,6 +257,7 @@ int guard_purge(const char *pin_dir)
 	if (stat(pin_dir, &info))
 		return -errno;
 	links_detach(pin_dir);
+	sessions_unpin(pin_dir);
 	return pins_remove(pin_dir);
 }
 

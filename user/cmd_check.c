@@ -14,6 +14,7 @@
 
 #include "user/cmd_guard.h"
 #include "user/feed_file.h"
+#include "user/link.h"
 #include "user/print.h"
 
 static const struct cli_option no_options[] = { { NULL, NULL, NULL } };
@@ -59,6 +60,23 @@ static void check_files(const struct config *config, FILE *doubts)
 				list->config_file, list->config_line, list->name, list->file,
 				feed_file_why(error));
 	}
+}
+
+/* The mail server may come later; but if it runs elsewhere, the limits hold for nobody. */
+static void check_counting(const struct config *config, FILE *doubts)
+{
+	unsigned char listeners[8192];
+
+	if (config->count != COUNT_CONNECTIONS || socket_listeners(listeners))
+		return;
+	for (unsigned int i = 0; i < config->services_count; i++)
+		if ((config_limited(config) >> i & 1) &&
+		    !socket_listens(listeners, config->services[i].ports,
+				    config->services[i].ports_count))
+			fprintf(doubts,
+				"limits: count: connections, and nothing listens for service %s "
+				"here now: while that is so, its limits hold for nobody\n",
+				config->services[i].name);
 }
 
 /* ---------------------------------------------------------------- the command */
@@ -112,6 +130,7 @@ static int check_file(const char *path, struct said *said, struct config **out)
 	if (!error) {
 		check_interfaces(*out, doubts);
 		check_files(*out, doubts);
+		check_counting(*out, doubts);
 	}
 	if (doubts)
 		fclose(doubts);

@@ -149,6 +149,18 @@ static void print_traffic(const struct status_traffic *traffic)
 	       number_format(traffic->dropped.connections, dropped));
 }
 
+static const char *counted_words(const struct status *status, int slot)
+{
+	switch (service_counted(status, slot)[0]) {
+	case 'c':
+		return "limits count connections";
+	case 's':
+		return "limits count SYNs";
+	default:
+		return "no limit";
+	}
+}
+
 static void print_services(const struct status *status)
 {
 	const struct gate25_generation *generation = status->generation;
@@ -158,11 +170,12 @@ static void print_services(const struct status *status)
 			continue;
 		printf("service     %s (port ", status->guard->names->services[slot]);
 		print_ports(generation, slot);
-		printf("): %s; default %s; sockets %s\n",
+		printf("): %s; default %s; sockets %s; %s\n",
 		       service_observes(status, slot) ? "observe" : "enforce",
 		       verdict_label(generation->settings.default_action[slot]),
 		       status->guard->control->local_services >> slot & 1 ? "here" :
-									    "elsewhere or none");
+									    "elsewhere or none",
+		       counted_words(status, slot));
 		printf("            connections: ");
 		print_traffic(&status->services[slot]);
 	}

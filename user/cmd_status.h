@@ -54,6 +54,8 @@ struct status {
 int status_gather(struct cli *cli, struct status *out);
 void status_release(struct status *status);
 bool service_observes(const struct status *status, int slot);
+/* What its limits count: "connections", "syns", or "-" where it has none. */
+const char *service_counted(const struct status *status, int slot);
 
 /* ---- cmd_status_doubts.c */
 

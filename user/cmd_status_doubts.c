@@ -122,6 +122,41 @@ static void default_doubt(struct status *status)
 			      verdict_label(generation->settings.default_action[slot]));
 }
 
+/* Where limits count what they are not meant to count. */
+static void counted_doubt(struct status *status)
+{
+	const struct gate25_generation *generation = status->generation;
+	const struct gate25_control *control;
+	__u8 limited = generation ? generation_limited(generation) : 0;
+	enum limit_count count = status->cli->config->count;
+
+	if (!limited || (status->cli->config_whole && count == COUNT_SYNS))
+		return;
+	control = status->guard->control;
+	if (!sessions_counting(status->guard) && (limited & control->counted_services)) {
+		doubt(status, SEVERITY_WARNING,
+		      "limits hold for nobody: what counts connections was taken off; gate25 "
+		      "reload");
+		return;
+	}
+	if (!sessions_counting(status->guard)) {
+		doubt(status, SEVERITY_WARNING,
+		      "limits count SYNs, which can be forged, since connections cannot be "
+		      "counted: "
+		      "%s",
+		      control->sessions_error ? sessions_why(control->sessions_error) :
+						"nothing is attached to do so; gate25 reload");
+		return;
+	}
+	for (int slot = 0; slot < GATE25_SERVICES; slot++)
+		if ((limited & control->counted_services & ~control->local_services) >> slot & 1)
+			doubt(status, SEVERITY_WARNING,
+			      "service %s: its limits hold for nobody, since connections are "
+			      "counted "
+			      "(`count: connections`) and nothing listens for it here",
+			      status->guard->names->services[slot]);
+}
+
 static void overlay_doubt(struct status *status)
 {
 	char keys[32], most[32];
@@ -338,6 +373,7 @@ void status_doubt(struct status *status)
 	state_doubt(status);
 	config_doubt(status);
 	default_doubt(status);
+	counted_doubt(status);
 	lists_doubt(status);
 	wide_doubt(status);
 	disk_doubt(status);

@@ -21,6 +21,13 @@ bool service_observes(const struct status *status, int slot)
 	       (status->guard->control->observe_services >> slot & 1);
 }
 
+const char *service_counted(const struct status *status, int slot)
+{
+	if (!(generation_limited(status->generation) >> slot & 1))
+		return "-";
+	return status->guard->control->counted_services >> slot & 1 ? "connections" : "syns";
+}
+
 static void add(struct gate25_counter *sum, const struct gate25_counter *counter)
 {
 	sum->packets += counter->packets;

@@ -67,13 +67,13 @@ static json_t *service_json(const struct status *status, int slot)
 {
 	const struct gate25_control *control = status->guard->control;
 
-	return json_pack("{s:s, s:o, s:s, s:s, s:b, s:o}", "name",
-			 status->guard->names->services[slot], "ports",
-			 ports_json(status->generation, slot), "policy",
-			 service_observes(status, slot) ? "observe" : "enforce", "default",
-			 verdict_label(status->generation->settings.default_action[slot]), "local",
-			 control->local_services >> slot & 1, "counters",
-			 traffic_json(&status->services[slot]));
+	return json_pack(
+		"{s:s, s:o, s:s, s:s, s:b, s:s, s:o}", "name", status->guard->names->services[slot],
+		"ports", ports_json(status->generation, slot), "policy",
+		service_observes(status, slot) ? "observe" : "enforce", "default",
+		verdict_label(status->generation->settings.default_action[slot]), "local",
+		control->local_services >> slot & 1, "counted", service_counted(status, slot),
+		"counters", traffic_json(&status->services[slot]));
 }
 
 static json_t *services_of(const struct status *status)

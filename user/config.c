@@ -35,6 +35,16 @@ static struct config *config_new(void)
 	return NULL;
 }
 
+__u8 config_limited(const struct config *config)
+{
+	__u8 services = 0;
+
+	for (int scope = 0; scope < GATE25_SCOPES; scope++)
+		if (config->limits[scope].set && config->limits[scope].rate_per_s > 0)
+			services |= config->limits[scope].services;
+	return services;
+}
+
 void config_free(struct config *config)
 {
 	if (!config)

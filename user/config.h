@@ -68,6 +68,9 @@ struct config_limit {
 	__u8 services;
 };
 
+/* What a limit counts. AUTO: connections where the sockets are here, else SYNs. */
+enum limit_count { COUNT_AUTO, COUNT_CONNECTIONS, COUNT_SYNS };
+
 struct config {
 	struct config_interface interfaces[GATE25_IFACES];
 	unsigned int interfaces_count;
@@ -79,6 +82,7 @@ struct config {
 	struct config_list *lists; /* allow lists too */
 	size_t lists_count;
 	struct config_limit limits[GATE25_SCOPES];
+	enum limit_count count;
 	unsigned int sources_mb; /* memory of the sources table, MiB, a power of two; default 4 */
 	unsigned int overlay_entries; /* the most entries the overlay holds; default 65536 */
 	double events_per_s;	      /* most events a second and CPU; default 100 */
@@ -99,6 +103,9 @@ int config_read(const char *path, FILE *errors, struct config **out);
 /* Likewise, with the doubts on a stream of their own and without that word. */
 int config_read_apart(const char *path, FILE *errors, FILE *warnings, struct config **out);
 void config_free(struct config *config); /* NULL is fine */
+
+/* Services that some limit holds for: bit by index in config.services. */
+__u8 config_limited(const struct config *config);
 
 /*
  * For whoever only needs state_dir, run_dir and pin_dir of a file that may be broken elsewhere: these where

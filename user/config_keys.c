@@ -329,7 +329,8 @@ const struct key root_keys[] = {
 	{ "overlay", overlay_read, overlay_keys, NULL },
 	{ "events", events_read, events_keys, NULL },
 	{ "metrics", metrics_read, metrics_keys, NULL },
-	{ "connections", NULL, NULL, "connections are counted by their SYNs in this version" },
+	{ "connections", NULL, NULL,
+	  "those of this network namespace are counted; see limits: {count: …}" },
 	{ "cookies", NULL, NULL, "remove it" },
 	{ 0 },
 };

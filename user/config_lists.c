@@ -474,12 +474,24 @@ static void memory_read(struct build *build, const struct node *value, void *tar
 	value_mebibytes(build->reading, value, &((struct config *)target)->sources_mb);
 }
 
+static void count_read(struct build *build, const struct node *value, void *target)
+{
+	static const struct word words[] = { { "auto", COUNT_AUTO, NULL },
+					     { "connections", COUNT_CONNECTIONS, NULL },
+					     { "syns", COUNT_SYNS, NULL },
+					     { 0 } };
+	int word;
+
+	if (value_word(build->reading, value, words, &word))
+		((struct config *)target)->count = word;
+}
+
 static const char limits_later[] = "this version has limits of source and network";
 const struct key limits_keys[] = {
 	{ "source", source_limit_read, limit_keys, NULL },
 	{ "network", network_limit_read, limit_keys, NULL },
 	{ "memory", memory_read, NULL, NULL },
-	{ "count", NULL, NULL, "this version counts SYNs; remove it" },
+	{ "count", count_read, NULL, NULL },
 	{ "service", NULL, NULL, limits_later },
 	{ "all", NULL, NULL, limits_later },
 	{ "open", NULL, NULL, limits_later },

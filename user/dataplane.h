@@ -5,6 +5,7 @@
  *   pin_dir/                 maps of state, shared by all generations (control, names, counters, …)
  *   pin_dir/gen/<prog_id>/   a program instance: prog, table, classes, class_hits, generation
  *   pin_dir/links/<iface>    the link; the live instance is the folder that its prog_id names
+ *   pin_dir/sessions         the link of the program that counts connections, where one is wanted
  *
  * A generation is a table with its classes and settings. On each interface an instance of the
  * program runs it. Putting one in force is one atomic update of the interface's link.
@@ -92,6 +93,8 @@ int generation_create(struct guard *guard, const struct generation_plan *plan,
 const struct gate25_generation *generation_info(const struct generation *generation);
 /* An allow list without any copy, for which block lists only observe (apply.h); NULL: there is none. */
 const struct gate25_list_info *generation_unread_allow(const struct gate25_generation *generation);
+/* Services that some limit holds for: bit per slot. */
+__u8 generation_limited(const struct gate25_generation *generation);
 /* Drops our handles; instances in force go on. NULL is fine. */
 void generation_free(struct generation *generation);
 
@@ -112,6 +115,21 @@ int instance_attach(struct guard *guard, struct instance *instance, enum attach_
 void instance_free(struct instance *instance);
 
 /*
+ * The program that charges the limits for connections (bpf/sessions.bpf.c). Loading is for a thread, as that of an
+ * instance is. It is attached after an instance of the same generation; an update of the pinned link, or a fresh link.
+ * -ENOENT: no cgroup2 file system is mounted; -ESTALE as with instances. sessions_why() says what to do, for people.
+ */
+struct sessions;
+int sessions_load(struct guard *guard, const struct generation *generation, struct sessions **out);
+int sessions_attach(struct guard *guard, const struct sessions *sessions);
+void sessions_free(struct sessions *sessions); /* in force, it goes on; NULL is fine */
+const char *sessions_why(int error);
+/* Is it in force, and counts on the maps that are pinned? */
+bool sessions_counting(const struct guard *guard);
+/* SYNs are counted from now on; then it is taken off. `why`: errno, for status; 0: nobody wants it. */
+void sessions_detach(struct guard *guard, int why);
+
+/*
  * Folds the class hits of each instance that no link runs any more into list_totals (after the last
  * CPU has left it), and removes its pins. To be called after swaps, detach, and at start.
  */
@@ -126,7 +144,7 @@ struct attachment {
 };
 /* All pinned links (also dead ones), at most GATE25_IFACES; returns how many or -errno. */
 int guard_attachments(struct guard *guard, struct attachment out[GATE25_IFACES]);
-/* Removes link and instance of an interface; harvests. -ENOENT if it was not attached. */
+/* Removes link and instance of an interface, with the last the counting of connections; harvests. -ENOENT if it was not attached. */
 int guard_detach(struct guard *guard, const char *iface);
 /* Removes all pins; -EBUSY while something is attached. Counters and totals stay until then. */
 int guard_remove(struct guard *guard);

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * What the files behind dataplane.h share: maps.c (kernel maps and their pins), guard.c (maps of state),
- * slots.c (who owns which slot), generation.c, instance.c (load, pin, attach), attachments.c (links),
- * harvest.c (views, class hits). Nobody else includes this, but for the tests.
+ * slots.c (who owns which slot), generation.c, program.c (what all programs need to be loaded), instance.c (load, pin,
+ * attach), sessions.c (the program that counts connections), attachments.c (links), harvest.c (views, class hits).
+ * Nobody else includes this, but for the tests.
  */
 #ifndef GATE25_DATAPLANE_INTERNAL_H
 #define GATE25_DATAPLANE_INTERNAL_H
 
 #include <bpf/bpf.h>
+#include <bpf/libbpf.h>
 #include <limits.h>
 
 #include "user/dataplane.h"
@@ -116,18 +118,44 @@ struct generation {
 	unsigned int configured_count;
 };
 
+/* ---- program.c */
+
+/* The maps that a program of a generation is loaded with. */
+struct program_maps {
+	int table_fd, classes_fd;
+	int class_hits_fd, generation_fd; /* of an instance's own; -1: it has none */
+	int overlay_fd, sources_fd;	  /* as in struct generation */
+	__u32 state_ids[STATE_MAPS];	  /* of the maps of state that it uses */
+};
+void program_maps_init(struct program_maps *maps);
+/* Handles of our own to the generation's maps. */
+int program_maps_copy(struct program_maps *maps, const struct generation *generation);
+void program_maps_close(struct program_maps *maps);
+/* Before it is loaded: makes the maps of the object ours, and notes `state_ids`. */
+int program_maps_use(const struct bpf_object *object, const struct guard *guard,
+		     struct program_maps *maps);
+/* After it was loaded: a handle of our own, and its id. */
+int program_keep(const struct bpf_program *program, int *fd, __u32 *id);
+/* The maps of state that it uses are those that are pinned, or are going to replace them. */
+bool program_is_current(const struct guard *guard, const struct program_maps *maps);
+
 /* ---- instance.c */
 
 struct instance {
 	char iface[16];
 	__u32 prog_id;
 	int prog_fd;
-	int table_fd, classes_fd, class_hits_fd, generation_fd;
-	int overlay_fd, sources_fd;		     /* as in struct generation */
-	__u32 state_ids[STATE_MAPS];		     /* of the maps that the program uses */
+	struct program_maps maps;
 	char services[GATE25_SERVICES][GATE25_NAME]; /* by slot */
 	struct mapping generation;
 };
+
+/* ---- sessions.c */
+
+/* No service is counted by connections, and what is attached counts for nobody. */
+void sessions_forget(struct guard *guard);
+/* Takes off what is pinned there. */
+void sessions_unpin(const char *pin_dir);
 
 /* ---- attachments.c */
 

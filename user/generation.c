@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <time.h>
 
 #include "bpf/source.h"
@@ -113,6 +114,20 @@ static int service_fill(struct generation *generation, const struct config_servi
 	return error;
 }
 
+/* Of the namespace that we guard; 0, with which nothing is counted, where the kernel has none (before 5.14). */
+static __u64 netns_cookie(void)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	__u64 cookie = 0;
+	socklen_t length = sizeof(cookie);
+
+	if (fd < 0 || getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &length))
+		log_warning("this network namespace cannot be told from others: %s",
+			    strerror(errno));
+	fd_close(&fd);
+	return cookie;
+}
+
 static int settings_fill(struct generation *generation, const struct generation_plan *plan)
 {
 	struct gate25_settings *settings = &generation->info.settings;
@@ -137,6 +152,7 @@ static int settings_fill(struct generation *generation, const struct generation_
 		settings->event_tolerance_ns = NS_PER_S; /* what a second holds may come at once */
 	}
 	settings->allow_in_table = plan->table->allow_services;
+	settings->netns_cookie = netns_cookie();
 	settings->table_empty = !plan->table->layout.has_v4 && !plan->table->layout.has_v6;
 	return 0;
 }
@@ -294,6 +310,16 @@ const struct gate25_list_info *generation_unread_allow(const struct gate25_gener
 		if (generation->lists[i].allow && !generation->lists[i].loaded_s)
 			return &generation->lists[i];
 	return NULL;
+}
+
+__u8 generation_limited(const struct gate25_generation *generation)
+{
+	__u8 services = 0;
+
+	for (int scope = 0; scope < GATE25_SCOPES; scope++)
+		if (generation->settings.limits[scope].interval_ns)
+			services |= generation->settings.limits[scope].services;
+	return services & generation->services;
 }
 
 const struct gate25_generation *generation_info(const struct generation *generation)

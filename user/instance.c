@@ -40,12 +40,12 @@ static int own_maps_make(struct instance *instance, const struct generation *gen
 	int error;
 
 	error = map_create(&shape_class_hits, cpus * generation->info.settings.class_stride,
-			   &instance->class_hits_fd);
+			   &instance->maps.class_hits_fd);
 	if (!error)
 		error = map_create_filled(&shape_generation, 1, &generation->info, 1,
-					  &instance->generation_fd);
+					  &instance->maps.generation_fd);
 	if (!error)
-		error = map_map(instance->generation_fd, PROT_READ | PROT_WRITE,
+		error = map_map(instance->maps.generation_fd, PROT_READ | PROT_WRITE,
 				&instance->generation);
 	if (error)
 		return error;
@@ -54,87 +54,11 @@ static int own_maps_make(struct instance *instance, const struct generation *gen
 	return 0;
 }
 
-static int fd_copy(int from, int *to)
-{
-	if (from < 0)
-		return 0;
-	*to = fcntl(from, F_DUPFD_CLOEXEC, 0);
-	return *to < 0 ? -errno : 0;
-}
-
-/* What the program was compiled with must be what the map is: libbpf would not look. */
-static int map_reuse(struct bpf_map *map, int fd)
-{
-	struct bpf_map_info info;
-	int error = map_info(fd, &info);
-
-	if (!error && (bpf_map__type(map) != (enum bpf_map_type)info.type ||
-		       bpf_map__key_size(map) != info.key_size ||
-		       bpf_map__value_size(map) != info.value_size ||
-		       bpf_map__map_flags(map) != info.map_flags)) {
-		log_error(
-			"map %s is not what the program expects: program and gate25 were not built "
-			"from the same sources",
-			bpf_map__name(map));
-		return -EPROTO;
-	}
-	return error ? error : bpf_map__reuse_fd(map, fd);
-}
-
-/* A map by its name; one of a single value is a variable in the program, in a section of that name. */
-static struct bpf_map *map_find(const struct bpf_object *object, const char *name)
-{
-	struct bpf_map *map = bpf_object__find_map_by_name(object, name);
-	char section[BPF_OBJ_NAME_LEN + sizeof(".data.")];
-
-	if (map)
-		return map;
-	snprintf(section, sizeof(section), ".data.%s", name);
-	return bpf_object__find_map_by_name(object, section);
-}
-
-static int maps_reuse(struct bpf_object *object, const struct guard *guard,
-		      struct instance *instance)
-{
-	const struct {
-		const char *name;
-		int fd;
-	} own[] = {
-		{ shape_table.name, instance->table_fd },
-		{ shape_classes.name, instance->classes_fd },
-		{ shape_class_hits.name, instance->class_hits_fd },
-		{ shape_generation.name, instance->generation_fd },
-	};
-	int fds[STATE_MAPS], error = 0;
-	struct bpf_map *map;
-
-	memcpy(fds, guard_private(guard)->fds, sizeof(fds));
-	if (instance->overlay_fd >= 0)
-		fds[STATE_OVERLAY] = instance->overlay_fd;
-	if (instance->sources_fd >= 0)
-		fds[STATE_SOURCES] = instance->sources_fd;
-	for (int i = 0; !error && i < STATE_MAPS; i++) {
-		map = map_find(object, state_shapes[i].name);
-		if (map)
-			error = map_reuse(map, fds[i]);
-		if (!error)
-			error = map_id(fds[i], &instance->state_ids[i]);
-	}
-	for (size_t i = 0; !error && i < sizeof(own) / sizeof(own[0]); i++) {
-		map = map_find(object, own[i].name);
-		if (map)
-			error = map_reuse(map, own[i].fd);
-	}
-	return error;
-}
-
 static int program_load(struct instance *instance, const struct guard *guard,
 			const struct generation *generation)
 {
 	const struct gate25_generation *info = instance->generation.memory;
-	struct bpf_prog_info prog = { 0 };
 	struct ingress_bpf *skeleton;
-	__u32 length = sizeof(prog);
 	int error;
 
 	libbpf_listen();
@@ -145,17 +69,15 @@ static int program_load(struct instance *instance, const struct guard *guard,
 	skeleton->rodata->layout = info->table;
 	memcpy(skeleton->rodata->port_services, generation->port_services,
 	       sizeof(skeleton->rodata->port_services));
-	error = maps_reuse(skeleton->obj, guard, instance);
+	error = program_maps_use(skeleton->obj, guard, &instance->maps);
 	if (!error)
 		error = ingress_bpf__load(skeleton);
 	if (!error)
-		error = fd_copy(bpf_program__fd(skeleton->progs.ingress), &instance->prog_fd);
-	if (!error && bpf_obj_get_info_by_fd(instance->prog_fd, &prog, &length))
-		error = -errno;
+		error = program_keep(skeleton->progs.ingress, &instance->prog_fd,
+				     &instance->prog_id);
 	if (error)
 		log_error("the kernel refuses the program for %s: %s; %s", instance->iface,
 			  strerror(-error), libbpf_said());
-	instance->prog_id = prog.id;
 	ingress_bpf__destroy(skeleton);
 	return error;
 }
@@ -167,9 +89,8 @@ static struct instance *instance_new(const char *iface)
 	if (!instance)
 		return NULL;
 	snprintf(instance->iface, sizeof(instance->iface), "%s", iface);
-	instance->prog_fd = instance->table_fd = instance->classes_fd = -1;
-	instance->class_hits_fd = instance->generation_fd = -1;
-	instance->overlay_fd = instance->sources_fd = -1;
+	instance->prog_fd = -1;
+	program_maps_init(&instance->maps);
 	return instance;
 }
 
@@ -189,13 +110,7 @@ int instance_load(struct guard *guard, struct generation *generation, const char
 	memcpy(instance->services, generation->services, sizeof(instance->services));
 	error = own_maps_make(instance, generation, guard->cpus, slot);
 	if (!error)
-		error = fd_copy(generation->table_fd, &instance->table_fd);
-	if (!error)
-		error = fd_copy(generation->classes_fd, &instance->classes_fd);
-	if (!error)
-		error = fd_copy(generation->overlay_fd, &instance->overlay_fd);
-	if (!error)
-		error = fd_copy(generation->sources_fd, &instance->sources_fd);
+		error = program_maps_copy(&instance->maps, generation);
 	if (!error)
 		error = program_load(instance, guard, generation);
 	if (error)
@@ -211,12 +126,7 @@ void instance_free(struct instance *instance)
 		return;
 	mapping_release(&instance->generation);
 	fd_close(&instance->prog_fd);
-	fd_close(&instance->table_fd);
-	fd_close(&instance->classes_fd);
-	fd_close(&instance->class_hits_fd);
-	fd_close(&instance->generation_fd);
-	fd_close(&instance->overlay_fd);
-	fd_close(&instance->sources_fd);
+	program_maps_close(&instance->maps);
 	free(instance);
 }
 
@@ -230,10 +140,10 @@ static int instance_pin(const struct guard *guard, const struct instance *instan
 		int fd;
 	} objects[] = {
 		{ "prog", instance->prog_fd },
-		{ shape_table.name, instance->table_fd },
-		{ shape_classes.name, instance->classes_fd },
-		{ shape_class_hits.name, instance->class_hits_fd },
-		{ shape_generation.name, instance->generation_fd },
+		{ shape_table.name, instance->maps.table_fd },
+		{ shape_classes.name, instance->maps.classes_fd },
+		{ shape_class_hits.name, instance->maps.class_hits_fd },
+		{ shape_generation.name, instance->maps.generation_fd },
 	};
 	char path[PATH_MAX];
 	int error;
@@ -289,37 +199,17 @@ static int overlay_carry(int from, int to)
 	return 0;
 }
 
-static bool state_is_fresh(const struct instance *instance, enum state_map map)
-{
-	return (map == STATE_OVERLAY && instance->overlay_fd >= 0) ||
-	       (map == STATE_SOURCES && instance->sources_fd >= 0);
-}
-
-/* What is pinned is what the program uses, or is going to be replaced by it. */
-static bool state_is_current(const struct guard *guard, const struct instance *instance)
-{
-	__u32 id;
-
-	if (!guard_current(guard))
-		return false;
-	for (int map = 0; map < STATE_MAPS; map++)
-		if (!state_is_fresh(instance, map) &&
-		    (map_id(guard_private(guard)->fds[map], &id) || id != instance->state_ids[map]))
-			return false;
-	return true;
-}
-
 static int fresh_state_carry(const struct guard *guard, const struct instance *instance)
 {
 	__u32 id;
 	int error;
 
-	if (instance->overlay_fd < 0)
+	if (instance->maps.overlay_fd < 0)
 		return 0;
 	error = map_id(guard->overlay_fd, &id);
-	if (error || id == instance->state_ids[STATE_OVERLAY])
+	if (error || id == instance->maps.state_ids[STATE_OVERLAY])
 		return error; /* carried over with another interface of the generation */
-	return overlay_carry(guard->overlay_fd, instance->overlay_fd);
+	return overlay_carry(guard->overlay_fd, instance->maps.overlay_fd);
 }
 
 static int fresh_state_pin(struct guard *guard, const struct instance *instance)
@@ -327,8 +217,8 @@ static int fresh_state_pin(struct guard *guard, const struct instance *instance)
 	const struct {
 		enum state_map map;
 		int fd;
-	} fresh[] = { { STATE_OVERLAY, instance->overlay_fd },
-		      { STATE_SOURCES, instance->sources_fd } };
+	} fresh[] = { { STATE_OVERLAY, instance->maps.overlay_fd },
+		      { STATE_SOURCES, instance->maps.sources_fd } };
 	int error = 0;
 	__u32 id;
 
@@ -336,8 +226,10 @@ static int fresh_state_pin(struct guard *guard, const struct instance *instance)
 		if (fresh[i].fd < 0)
 			continue;
 		error = map_id(guard_private(guard)->fds[fresh[i].map], &id);
-		if (!error && id != instance->state_ids[fresh[i].map])
-			error = guard_replace_map(guard, fresh[i].map, fresh[i].fd);
+		if (error || id == instance->maps.state_ids[fresh[i].map])
+			continue;
+		sessions_forget(guard); /* it counts on the map before */
+		error = guard_replace_map(guard, fresh[i].map, fresh[i].fd);
 	}
 	return error;
 }
@@ -530,7 +422,7 @@ int instance_attach(struct guard *guard, struct instance *instance, enum attach_
 			    instance->iface);
 		return -ENODEV;
 	}
-	if (info->harvested != HARVEST_NONE || !state_is_current(guard, instance) ||
+	if (info->harvested != HARVEST_NONE || !program_is_current(guard, &instance->maps) ||
 	    !slots_confirm(guard, info->settings.iface, instance->iface,
 			   (const char(*)[GATE25_NAME])instance->services)) {
 		log_notice("%s: the guard was unloaded or loaded anew while this generation was "

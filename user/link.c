@@ -290,3 +290,11 @@ int socket_listeners(unsigned char ports[8192])
 	memset(ports, 0, 8192);
 	return sockets_dump_both(TCP_LISTEN, &dump);
 }
+
+bool socket_listens(const unsigned char listeners[8192], const __u16 *ports, unsigned int count)
+{
+	for (unsigned int i = 0; i < count; i++)
+		if (listeners[ports[i] / 8] & (1 << ports[i] % 8))
+			return true;
+	return false;
+}

@@ -31,5 +31,7 @@ int socket_peers(__u16 port, int (*each)(const struct gate25_source *peer, void 
 
 /* Ports of all TCP listeners of this namespace: sets bits in `ports` (65,536 bits). */
 int socket_listeners(unsigned char ports[8192]);
+/* Is one of some ports among them? */
+bool socket_listens(const unsigned char listeners[8192], const __u16 *ports, unsigned int count);
 
 #endif

@@ -243,6 +243,26 @@ static void attached_write(FILE *out, const struct metrics_input *input)
 	}
 }
 
+static void counted_write(FILE *out, const struct metrics_input *input)
+{
+	const struct guard *guard = input->guard;
+	__u8 limited = input->generation ? generation_limited(input->generation) : 0;
+	__u8 counted = limited & guard->control->counted_services;
+
+	family(out, "gate25_service_counted", "gauge",
+	       "1: limits of the service count that. Neither: it has none. SYNs can be forged.");
+	for (unsigned int slot = 0; slot < GATE25_SERVICES; slot++) {
+		const char *name = guard->names->services[slot];
+
+		if (!name[0])
+			continue;
+		sample(out, "gate25_service_counted",
+		       LABELS("service", name, "what", "connections"), counted >> slot & 1);
+		sample(out, "gate25_service_counted", LABELS("service", name, "what", "syns"),
+		       (limited & ~counted) >> slot & 1);
+	}
+}
+
 static void errors_write(FILE *out, const struct guard *guard)
 {
 	family(out, "gate25_errors_total", "counter",
@@ -269,6 +289,7 @@ static void guard_write(FILE *out, const struct metrics_input *input)
 	       "1: an operator paused the guard, everything passes and is counted as observed.");
 	sample(out, "gate25_paused", NULL, guard->control->pause_until_ns > input->now_ns);
 	attached_write(out, input);
+	counted_write(out, input);
 	for (unsigned int cpu = 0; cpu < guard->cpus; cpu++)
 		suppressed +=
 			__atomic_load_n(&guard->cpu_state[cpu].events_suppressed, __ATOMIC_RELAXED);
