@@ -15,7 +15,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "bpf/source.h"
 #include "tests/common/world.h"
+#include "user/addr.h"
+#include "user/dataplane.h"
 
 #define HOUR 3600000000000ULL
 
@@ -265,6 +268,137 @@ static void test_many_sources(void **state)
 	assert_int_equal(world_errors(&world, GATE25_ERROR_SOURCES_CONTENDED), 0);
 }
 
+/* ------------------------------------------------------------------ where connections are counted */
+
+static const struct gate25_limit lengths[GATE25_SCOPES] = {
+	[GATE25_SCOPE_SOURCE] = { .length4 = 32, .length6 = 64 },
+	[GATE25_SCOPE_NETWORK] = { .length4 = 24, .length6 = 48 },
+};
+
+static __u64 hash_of(const char *from, enum gate25_scope scope, bool observe)
+{
+	struct prefix prefix;
+	const char *why;
+
+	assert_int_equal(prefix_parse(from, NULL, 0, &prefix, &why), 0);
+	return source_hash(world_secret, &prefix.address, &lengths[scope], scope, observe);
+}
+
+/* Uses a budget up, of all that any of these limits grants. */
+static void spend(__u64 hash)
+{
+	__u64 *words = world.sources[source_line(hash, 4096)].words, now_ns = monotonic_ns();
+
+	while (source_admit(words, hash, now_ns, HOUR, 5 * HOUR) == SOURCE_ADMITTED)
+		;
+}
+
+static void mark_until(__u64 hash, __u64 until_ns)
+{
+	world.spent->until_ns[source_bucket(hash)] = until_ns;
+	world.spent->any_until_ns = until_ns;
+}
+
+/* Who is in no bucket that is still spent is let in, whatever his words say; else his words decide. */
+static void test_read(void **state)
+{
+	static const char from[] = "192.0.2.1", neighbour[] = "192.0.2.2", other[] = "192.0.3.1";
+	static const struct {
+		const char *name;
+		const char *spent;  /* whose budget is used up */
+		const char *marked; /* whose bucket is marked */
+		enum gate25_scope scope;
+		bool observe; /* the ledger, and the limit */
+		bool over;    /* the bucket's time */
+		bool unlike;  /* the ledger is not that of the limit */
+		__u8 reason;
+	} cases[] = {
+		{ "nobody is over", .reason = GATE25_REASON_OK },
+		{ "he is", from, from, .reason = GATE25_REASON_LIMIT_SOURCE },
+		{ "he is, and not marked", from, other, .reason = GATE25_REASON_OK },
+		{ "one in his bucket is", other, from, .reason = GATE25_REASON_OK },
+		{ "another is", other, other, .reason = GATE25_REASON_OK },
+		{ "its time is over", from, from, .over = true, .reason = GATE25_REASON_OK },
+		{ "his network is", neighbour, neighbour, GATE25_SCOPE_NETWORK,
+		  .reason = GATE25_REASON_LIMIT_NETWORK },
+		{ "another network is", other, other, GATE25_SCOPE_NETWORK,
+		  .reason = GATE25_REASON_OK },
+		{ "he would be", from, from, .observe = true,
+		  .reason = GATE25_REASON_WOULD_LIMIT_SOURCE },
+		{ "he is in the other ledger", from, from, .unlike = true,
+		  .reason = GATE25_REASON_OK },
+		{ "his network would be", neighbour, neighbour, GATE25_SCOPE_NETWORK,
+		  .observe = true, .reason = GATE25_REASON_WOULD_LIMIT_NETWORK },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct gate25_limit limit = limit_of(5);
+		bool observe = cases[i].observe != cases[i].unlike;
+
+		limit.observe = cases[i].observe;
+		open_with(limit, limit);
+		world.control->counted_services = 1 << MX;
+		if (cases[i].spent)
+			spend(hash_of(cases[i].spent, cases[i].scope, observe));
+		if (cases[i].marked)
+			mark_until(hash_of(cases[i].marked, cases[i].scope, observe),
+				   cases[i].over ? 1 : monotonic_ns() + HOUR);
+		send_syns(from, 20);
+		if (counted(cases[i].reason) != 20)
+			fail_msg("%s: %llu of 20 for that reason", cases[i].name,
+				 counted(cases[i].reason));
+		world_close(&world);
+	}
+	open_with(no_limit, no_limit); /* for the teardown */
+}
+
+/* The first comparison: while the time of all is over, no bucket is asked. */
+static void test_read_nobody(void **state)
+{
+	__u64 hash = hash_of("192.0.2.1", GATE25_SCOPE_SOURCE, false);
+
+	(void)state;
+	open_with(limit_of(5), no_limit);
+	world.control->counted_services = 1 << MX;
+	spend(hash);
+	mark_until(hash, GATE25_NEVER);
+	assert_int_equal(send_syns("192.0.2.1", 5), 0);
+	world.spent->any_until_ns = 0;
+	assert_int_equal(send_syns("192.0.2.1", 5), 5);
+}
+
+static void test_read_charges_nothing(void **state)
+{
+	(void)state;
+	open_with(limit_of(3), limit_of(3));
+	world.control->counted_services = 1 << MX;
+	world.spent->any_until_ns = GATE25_NEVER;
+	for (int i = 0; i < GATE25_SPENT_BUCKETS; i++)
+		world.spent->until_ns[i] = GATE25_NEVER;
+	assert_int_equal(send_syns("192.0.2.1", 1000), 1000);
+	assert_int_equal(send_syns("2001:db8::1", 1000), 1000);
+	assert_true(nobody_is_charged());
+	/* a service whose sockets are elsewhere is charged for SYNs, beside it */
+	assert_int_equal(send_to("192.0.2.1", 10, 587), 3);
+	assert_false(nobody_is_charged());
+}
+
+static void test_read_exempts(void **state)
+{
+	static const char *const exempt[] = { "192.0.2.200", "198.51.100.3" };
+
+	(void)state;
+	open_with(limit_of(5), limit_of(5));
+	world.control->counted_services = 1 << MX;
+	world_entry(&world, exempt[1], GATE25_SLOT_ALLOW, GATE25_NEVER, 0xff);
+	for (int i = 0; i < 2; i++) {
+		spend(hash_of(exempt[i], GATE25_SCOPE_SOURCE, false));
+		mark_until(hash_of(exempt[i], GATE25_SCOPE_SOURCE, false), GATE25_NEVER);
+		assert_int_equal(send_syns(exempt[i], 20), 20);
+	}
+}
+
 #define LIMITED(test) cmocka_unit_test_teardown(test, close_world)
 
 int main(void)
@@ -283,6 +417,10 @@ int main(void)
 		LIMITED(test_ledgers_are_separate),
 		LIMITED(test_observed_listed_source),
 		LIMITED(test_many_sources),
+		LIMITED(test_read),
+		LIMITED(test_read_nobody),
+		LIMITED(test_read_charges_nothing),
+		LIMITED(test_read_exempts),
 	};
 
 	return cmocka_run_group_tests_name("limits", tests, world_need_root, NULL);

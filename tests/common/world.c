@@ -138,18 +138,20 @@ static void *map_open(const struct world *world, const char *name)
 	return memory;
 }
 
+const __u64 world_secret[2] = { 0x2525252525252525, 0x5252525252525252 };
+
 static void maps_open(struct world *world)
 {
 	struct gate25_secret *secret = map_open(world, ".data.secret");
 
-	secret->siphash[0] = 0x2525252525252525;
-	secret->siphash[1] = 0x5252525252525252;
+	memcpy(secret->siphash, world_secret, sizeof(world_secret));
 	secret->hash = 0x0123456789abcdef;
 	munmap(secret, 4096);
 	world->control = map_open(world, ".data.control");
 	world->counters = map_open(world, "counters");
 	world->cpu_state = map_open(world, "cpu_state");
 	world->sources = map_open(world, "sources");
+	world->spent = map_open(world, ".data.spent");
 	world->repeats = map_open(world, ".data.repeats");
 	world->classes = map_open(world, "classes");
 	world->class_hits = map_open(world, "class_hits");
@@ -204,6 +206,7 @@ void world_close(struct world *world)
 	map_close(world, "counters", world->counters);
 	map_close(world, "cpu_state", world->cpu_state);
 	map_close(world, "sources", world->sources);
+	map_close(world, ".data.spent", world->spent);
 	map_close(world, ".data.repeats", world->repeats);
 	map_close(world, "classes", world->classes);
 	map_close(world, "class_hits", world->class_hits);
@@ -225,6 +228,7 @@ void world_clear(struct world *world)
 	map_zero(world, "counters", world->counters);
 	map_zero(world, "cpu_state", world->cpu_state);
 	map_zero(world, "sources", world->sources);
+	map_zero(world, ".data.spent", world->spent);
 	map_zero(world, ".data.repeats", world->repeats);
 	map_zero(world, "class_hits", world->class_hits);
 	while (bpf_map_get_next_key(world->overlay_fd, NULL, &key) == 0)

@@ -26,12 +26,16 @@ enum world_service { MX, SUBMISSION, OWN, CLOSED, PARTNERS, NO_SERVICE = GATE25_
 enum world_list { BLOCKED, SHADOW, FRIENDS, WORLD_LISTS };
 #define WORLD_IFACE 3 /* the slot of the interface */
 
+/* The key of the budgets. */
+extern const __u64 world_secret[2];
+
 struct world {
 	struct program program;
 	struct gate25_control *control;
 	struct gate25_counter *counters;
 	struct gate25_cpu_state *cpu_state;
 	struct gate25_source_line *sources;
+	struct gate25_spent *spent;
 	struct gate25_repeats *repeats;
 	struct gate25_class *classes;
 	__u64 *class_hits;

@@ -2,15 +2,17 @@
 /*
  * Sends SYNs as frames, at a steady rate and without waiting for anybody, and prints how many went out:
  *
- *   frames -i INTERFACE -s SOURCE -d DESTINATION [-p PORT] [-n COUNT] [-r PER_SECOND]
+ *   frames -i INTERFACE -s SOURCE -d DESTINATION [-m MAC] [-p PORT] [-n COUNT] [-r PER_SECOND]
  *
- * IPv4. Every frame is another connection (port and sequence number). SIGTERM ends it early, with the count.
+ * IPv4. Every frame is another connection (port and sequence number). Without a MAC they go to everybody on the
+ * link, and get no further than a guard. SIGTERM ends it early, with the count.
  */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/if_packet.h>
 #include <net/ethernet.h>
 #include <net/if.h>
+#include <netinet/ether.h>
 #include <netinet/ip.h>
 #include <netinet/tcp.h>
 #include <signal.h>
@@ -31,6 +33,7 @@ struct frame {
 struct options {
 	const char *interface;
 	struct in_addr source, destination;
+	struct ether_addr mac;
 	unsigned int port, count, rate;
 };
 
@@ -63,7 +66,7 @@ static void frame_make(struct frame *frame, const struct options *options)
 	static const uint8_t from[ETH_ALEN] = { 2, 0, 0, 0, 0, 1 };
 
 	memset(frame, 0, sizeof(*frame));
-	memset(frame->ether.ether_dhost, 0xff, ETH_ALEN); /* whoever is on the link may have it */
+	memcpy(frame->ether.ether_dhost, &options->mac, ETH_ALEN);
 	memcpy(frame->ether.ether_shost, from, ETH_ALEN);
 	frame->ether.ether_type = htons(ETHERTYPE_IP);
 	frame->ip.version = 4;
@@ -134,12 +137,14 @@ static int options_parse(int argc, char **argv, struct options *options)
 {
 	int option;
 
-	while ((option = getopt(argc, argv, "i:s:d:p:n:r:")) != -1) {
+	while ((option = getopt(argc, argv, "i:s:d:m:p:n:r:")) != -1) {
 		if (option == 'i')
 			options->interface = optarg;
 		else if (option == 's' && inet_pton(AF_INET, optarg, &options->source) == 1)
 			continue;
 		else if (option == 'd' && inet_pton(AF_INET, optarg, &options->destination) == 1)
+			continue;
+		else if (option == 'm' && ether_aton_r(optarg, &options->mac))
 			continue;
 		else if (option == 'p')
 			options->port = strtoul(optarg, NULL, 10);
@@ -159,9 +164,10 @@ int main(int argc, char **argv)
 	struct sigaction action = { .sa_handler = stop };
 	int fd;
 
+	memset(&options.mac, 0xff, sizeof(options.mac));
 	if (options_parse(argc, argv, &options)) {
-		fprintf(stderr, "usage: frames -i INTERFACE -s SOURCE -d DESTINATION [-p PORT] "
-				"[-n COUNT] [-r PER_SECOND]\n");
+		fprintf(stderr, "usage: frames -i INTERFACE -s SOURCE -d DESTINATION [-m MAC] "
+				"[-p PORT] [-n COUNT] [-r PER_SECOND]\n");
 		return 2;
 	}
 	fd = interface_open(options.interface);

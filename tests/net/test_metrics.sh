@@ -109,6 +109,16 @@ native() {
 	quietly gate25 reload
 }
 
+limited() {
+	echo 'limits: {source: {rate: 1000/s, burst: 1000}}' >> $CONFIG
+	quietly gate25 reload
+}
+
+limited_by_syns() {
+	sed -i 's/^limits: {/&count: syns, /' $CONFIG
+	quietly gate25 reload
+}
+
 flood() {
 	in_ns bad "$BUILD/tests/net/frames" -i eth0 -s $BAD -d $GW4 -n 2000 -r 20000 > /dev/null
 }
@@ -173,6 +183,8 @@ gate25_packets_total verdict=pass,reason=would_list                bad_connects 
 gate25_paused -                                                    resumed       =0
 gate25_attached mode=generic                                       generic       =1
 gate25_attached mode=native                                        native        =1
+gate25_service_counted service=mx,what=connections                 limited       =1
+gate25_service_counted service=mx,what=syns                        limited_by_syns =1
 gate25_events_suppressed_total -                                   flood         +
 gate25_errors_total kind=config                                    broken        +1
 process_start_time_seconds -                                       restarted     +

@@ -132,6 +132,9 @@ static const struct refusal {
 	  "'300' is not a rate; write 10/s, 300/min or 5000/h" },
 	{ "rate too much", "limits: {source: {rate: 10001/s}}\n", "10000/s is the most" },
 	{ "burst out of reach", "limits: {source: {rate: 1/h, burst: 20}}\n", "more than 8 hours" },
+	{ "count", "limits: {count: packets}\n", "count: 'packets' is not" },
+	{ "count where it was not meant", "limits: {source: {rate: 1/s, count: syns}}\n",
+	  "unknown key 'count' of a limit" },
 	{ "memory", "limits: {memory: 3M}\n", "1: memory: " },
 	{ "listen", "metrics: {listen: 9925}\n", "1: listen: '9925' is not allowed" },
 	{ "relative folder", "state_dir: var\n", "1: state_dir: 'var' is not the absolute path" },
@@ -191,7 +194,7 @@ static const char whole[] =
 	"  - {name: b, url: \"http://h/b\", insecure: true, weight: -1, policy: observe,\n"
 	"     services: [submission]}\n"
 	"limits:\n  source: {rate: 300/min, burst: 150, policy: observe}\n"
-	"  network: {rate: 10/s, services: [mx]}\n  memory: 8M\n"
+	"  network: {rate: 10/s, services: [mx]}\n  memory: 8M\n  count: syns\n"
 	"overlay: {max_entries: 1000}\nevents: {rate: 5/s}\n"
 	"metrics: {listen: off}\n"
 	"state_dir: /s\nrun_dir: /r/\npin_dir: /p\n";
@@ -252,6 +255,8 @@ static void test_whole(void **state)
 	assert_int_equal(config->limits[GATE25_SCOPE_SOURCE].services, 3);
 	assert_int_equal(config->limits[GATE25_SCOPE_NETWORK].burst, 600); /* a minute's worth */
 	assert_int_equal(config->limits[GATE25_SCOPE_NETWORK].services, 1);
+	assert_int_equal(config->count, COUNT_SYNS);
+	assert_int_equal(config_limited(config), 3);
 	assert_int_equal(config->sources_mb, 8);
 	assert_int_equal(config->overlay_entries, 1000);
 	assert_true(config->events_per_s == 5);
@@ -277,6 +282,8 @@ static void test_defaults(void **state)
 	assert_string_equal(config->services[0].name, "mx");
 	assert_int_equal(config->services[0].ports[0], 25);
 	assert_false(config->limits[GATE25_SCOPE_SOURCE].set);
+	assert_int_equal(config->count, COUNT_AUTO);
+	assert_int_equal(config_limited(config), 0);
 	assert_true(config->translated_count == 1 &&
 		    config->translated[0][0] == 0x0064ff9b00000000ULL && !config->translated[0][1]);
 	assert_string_equal(config->metrics_listen, "127.0.0.1:9925");

@@ -107,6 +107,12 @@ static struct world *world_make(void)
 	world->attached[1] = (struct attachment){ .iface = "old0", .ifindex = 9 };
 	world->origins[0] = (struct metrics_origin){ "auto", 0, 0 };
 	world->origins[1] = (struct metrics_origin){ "fail2ban", 7, 1 };
+	world->generation.services = 1 << 1 | 1 << 7;
+	world->generation.settings.limits[GATE25_SCOPE_SOURCE] =
+		(struct gate25_limit){ .interval_ns = 1, .services = 1 << 1 };
+	world->generation.settings.limits[GATE25_SCOPE_NETWORK] =
+		(struct gate25_limit){ .interval_ns = 1, .services = 1 << 7 };
+	world->control.counted_services = 1 << 1;
 	world_lists(world);
 	world->input = (struct metrics_input){
 		.guard = &world->guard,
@@ -177,6 +183,10 @@ static const struct {
 	{ "no bans", "gate25_overlay_entries{origin=\"auto\",family=\"ipv6\"} 0" },
 	{ "their maximum", "gate25_overlay_entries_max 65536" },
 	{ "not paused", "gate25_paused 0" },
+	{ "connections are counted",
+	  "gate25_service_counted{service=\"mx\",what=\"connections\"} 1" },
+	{ "and SYNs are not", "gate25_service_counted{service=\"mx\",what=\"syns\"} 0" },
+	{ "SYNs are", "gate25_service_counted{service=\"submission\",what=\"syns\"} 1" },
 	{ "attached", "gate25_attached{interface=\"eth0\",mode=\"native\"} 1" },
 	{ "not in the other mode", "gate25_attached{interface=\"eth0\",mode=\"generic\"} 0" },
 	{ "not attached", "gate25_attached{interface=\"eth1\",mode=\"native\"} 0" },

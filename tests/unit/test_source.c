@@ -441,6 +441,58 @@ static void test_budget(void **state)
 	}
 }
 
+/* As long as it says, and not a tick less: before that it is refused, then admitted. Nothing is charged. */
+static void test_wait(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < RATES; i++) {
+		struct gate25_source_line line = { { 0 } }, before, later;
+		__u64 now_ns = WRAP - 2 * S, interval = interval_of(&rates[i]);
+		__u64 tolerance = interval * rates[i].burst, wait, unit = 1 << SOURCE_UNIT_SHIFT;
+
+		for (int call = 0; call < 200; call++) {
+			now_ns += interval / 3;
+			before = line;
+			wait = source_wait(line.words, HASH(25), now_ns, interval, tolerance);
+			assert_memory_equal(&line, &before, sizeof(line));
+			later = line;
+			assert_int_equal(
+				ask(later.words, HASH(25), now_ns + wait * unit, &rates[i]),
+				SOURCE_ADMITTED);
+			if (wait)
+				assert_int_equal(ask(line.words, HASH(25),
+						     now_ns + (wait - 1) * unit, &rates[i]),
+						 SOURCE_REFUSED);
+			assert_true(wait <= source_units(interval));
+			while (ask(line.words, HASH(25), now_ns, &rates[i]) == SOURCE_ADMITTED)
+				assert_int_equal(wait, 0);
+		}
+		/* another one's word is none of his */
+		assert_int_equal(source_wait(line.words, HASH(26), now_ns, interval, tolerance), 0);
+	}
+}
+
+/* Buckets are far apart from lines, or those of a line would all be in one; and all are used. */
+static void test_bucket(void **state)
+{
+	const __u64 key[2] = { 1, 2 };
+	static __u32 count[GATE25_SPENT_BUCKETS];
+	const __u32 sources = GATE25_SPENT_BUCKETS * 64;
+
+	(void)state;
+	for (__u32 i = 0; i < sources; i++) {
+		__u32 bucket = source_bucket(source_siphash(key, i, 4));
+
+		assert_true(bucket < GATE25_SPENT_BUCKETS);
+		count[bucket]++;
+	}
+	for (__u32 i = 0; i < GATE25_SPENT_BUCKETS; i++)
+		assert_in_range(count[i], 16, 128);
+	/* the line is of the lowest bits, and the tag of the highest: a bucket is no matter of lines */
+	for (__u32 bit = 0; bit < 28; bit++)
+		assert_int_equal(source_bucket(1ULL << bit), source_bucket(0));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -457,6 +509,8 @@ int main(void)
 		cmocka_unit_test(test_clocks_differ),
 		cmocka_unit_test(test_sweep),
 		cmocka_unit_test(test_budget),
+		cmocka_unit_test(test_wait),
+		cmocka_unit_test(test_bucket),
 	};
 
 	return cmocka_run_group_tests_name("source", tests, NULL, NULL);
