@@ -232,14 +232,35 @@ static int lists_print(struct cli *cli, json_t *results)
 	return print_results(cli->json, results, columns, sizeof(columns) / sizeof(columns[0]));
 }
 
-int lists_run(struct cli *cli, int argc, char **argv)
+/* gate25 lists VERB …: each a function of a file of its own. */
+static const struct {
+	const char *name;
+	int (*run)(struct cli *cli, int argc, char **argv); /* argv[0] is the verb */
+} verbs[] = {
+	{ "presets", lists_presets_run },
+	{ "enable", lists_enable_run },
+};
+#define VERBS (sizeof(verbs) / sizeof(verbs[0]))
+
+static int verb_unknown(const struct cli *cli, const char *name)
+{
+	char known[128] = "";
+	size_t used = 0;
+
+	for (size_t i = 0; i < VERBS && used < sizeof(known); i++)
+		used += snprintf(known + used, sizeof(known) - used, "%s%s", used ? ", " : "",
+				 verbs[i].name);
+	return cli_fail(cli, EXIT_USAGE, "there is no `lists %s`; there are: %s", name, known);
+}
+
+static int lists_table(struct cli *cli, int argc, char **argv)
 {
 	static const struct cli_option options[] = { { NULL, NULL, NULL } };
 	struct asker *asker = NULL;
 	int code = cli_options(cli, argc, argv, options, &argc, &argv), error;
 
 	if (!code && argc)
-		code = cli_fail(cli, EXIT_USAGE, "%s: no argument is wanted", argv[0]);
+		code = verb_unknown(cli, argv[0]);
 	if (!code)
 		code = cli_guard(cli);
 	if (code && code != EXIT_NOT_LOADED)
@@ -250,4 +271,18 @@ int lists_run(struct cli *cli, int argc, char **argv)
 						asker ? ask_generation(asker) : NULL));
 	ask_close(asker);
 	return error ? cli_exit_code(error) : code;
+}
+
+int lists_run(struct cli *cli, int argc, char **argv)
+{
+	int at = 1;
+
+	while (at < argc && (!strcmp(argv[at], "-j") || !strcmp(argv[at], "--json")))
+		at++;
+	for (size_t i = 0; at < argc && i < VERBS; i++)
+		if (!strcmp(argv[at], verbs[i].name)) {
+			cli->json |= at > 1;
+			return verbs[i].run(cli, argc - at, argv + at);
+		}
+	return lists_table(cli, argc, argv);
 }
