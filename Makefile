@@ -21,6 +21,7 @@ SYSCONFDIR  ?= /etc
 UNITDIR	    ?= $(patsubst /usr/lib/%,/lib/%,$(PREFIX)/lib/systemd/system)
 MANDIR	    ?= $(PREFIX)/share/man
 COMPLETIONS ?= $(PREFIX)/share/bash-completion/completions
+PRESETS	    ?= $(PREFIX)/share/gate25/presets
 CLANG	    ?= clang
 BPFTOOL	    ?= $(or $(shell PATH="$$PATH:/usr/sbin:/sbin" command -v bpftool),bpftool)
 T	    ?= *
@@ -42,6 +43,7 @@ CFLAGS	    ?= -O2 -g
 HARDEN	    ?= -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE
 HARDEN_LD   ?= -pie -Wl,-z,relro,-z,now
 CPPFLAGS    += -I. -I$(BUILD) -D_GNU_SOURCE -DGATE25_VERSION='"$(VERSION)"' \
+	       -DGATE25_PRESETS='"$(PRESETS)"' \
 	       $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
 LIBS	    := $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -pthread -lm
 CMOCKA	    := $(shell pkg-config --libs cmocka 2>/dev/null)
@@ -114,6 +116,12 @@ $(BUILD)/%.o: %.c
 	$(call say,CC,$@)
 	@mkdir -p $(@D)
 	$(Q)$(USER_CC) -MMD -MP -c $< -o $@
+
+# Likewise who looks for the presets, when they are to be elsewhere.
+$(BUILD)/user/cmd_presets.o: $(BUILD)/presets
+$(BUILD)/presets: FORCE
+	@mkdir -p $(@D)
+	@echo '$(PRESETS)' | cmp -s - $@ || echo '$(PRESETS)' > $@
 
 # Before the first build there is no dependency file yet that names the skeleton.
 $(patsubst %.c,$(BUILD)/%.o,$(shell grep -ls '\.skel\.h"' $(C_FILES))): | $(SKELETONS)
@@ -214,10 +222,11 @@ SYSTEMD_RELOAD := [ -n '$(DESTDIR)' ] || ! [ -d /run/systemd/system ] || systemc
 # A configuration that is there is the operator's: the new one is laid beside it.
 install: all
 	$(Q)install -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(UNITDIR) $(DESTDIR)$(SYSCONFDIR)/gate25/conf.d
-	$(Q)install -d $(DESTDIR)$(MANDIR)/man8 $(DESTDIR)$(COMPLETIONS)
+	$(Q)install -d $(DESTDIR)$(MANDIR)/man8 $(DESTDIR)$(COMPLETIONS) $(DESTDIR)$(PRESETS)
 	$(Q)install -m 755 $(PROGRAMS) $(DESTDIR)$(SBINDIR)/
 	$(Q)install -m 644 docs/gate25.8 docs/gate25d.8 $(DESTDIR)$(MANDIR)/man8/
 	$(Q)install -m 644 contrib/completion/gate25.bash $(DESTDIR)$(COMPLETIONS)/gate25
+	$(Q)install -m 644 contrib/presets/*.yaml $(DESTDIR)$(PRESETS)/
 	$(Q)sed 's|@SBINDIR@|$(SBINDIR)|; s|@SYSCONFDIR@|$(SYSCONFDIR)|' \
 		contrib/systemd/gate25d.service > $(BUILD)/gate25d.service
 	$(Q)install -m 644 $(BUILD)/gate25d.service $(DESTDIR)$(UNITDIR)/
@@ -242,6 +251,7 @@ uninstall:
 	$(Q)rm -f $(DESTDIR)$(SBINDIR)/gate25d $(DESTDIR)$(SBINDIR)/gate25 \
 		$(DESTDIR)$(UNITDIR)/gate25d.service $(DESTDIR)$(MANDIR)/man8/gate25.8 \
 		$(DESTDIR)$(MANDIR)/man8/gate25d.8 $(DESTDIR)$(COMPLETIONS)/gate25
+	$(Q)rm -rf $(DESTDIR)$(PRESETS)
 	$(Q)$(SYSTEMD_RELOAD)
 	@echo 'Removed. Kept: the configuration, and in $(DESTDIR)/var/lib/gate25 the manual entries, the'
 	@echo 'record of changes and the last good lists. To remove these too:'

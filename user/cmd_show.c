@@ -177,9 +177,19 @@ const struct command commands_show[] = {
 	  "they differ\n\n"
 	  "  gate25 test 192.0.2.7 2001:db8::7\n",
 	  test_run },
-	{ "lists", "", "list the lists: entries, age, hits, errors", "  gate25 lists\n",
+	{ "lists", "[VERB …]", "list the lists: entries, age, hits, errors",
+	  "  presets [NAME]           known lists, their source and terms; all of one\n"
+	  "  enable NAME              write one into conf.d, beside the configuration; never over "
+	  "a "
+	  "file that\n"
+	  "                           is there. --accept-terms accepts terms that ask for it; "
+	  "--asn N "
+	  "says of which\n"
+	  "                           autonomous system; --from DIR reads presets of yours\n\n"
+	  "  gate25 lists\n"
+	  "  gate25 lists enable spamhaus-drop && gate25 reload\n",
 	  lists_run },
-	{ "feeds", "", NULL, "The same as `gate25 lists`.\n", lists_run },
+	{ "feeds", "[VERB …]", NULL, "The same as `gate25 lists`.\n", lists_run },
 	{ "log", "[ADDR[/LEN]] [--limit N]", "show who changed what, and when",
 	  "Newest last; with an address, what concerns it.\n\n"
 	  "  --limit N  the last N (100)\n\n"

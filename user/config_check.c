@@ -2,6 +2,7 @@
 /*
  * Contradictions and doubts of a configuration that only the whole can show.
  */
+#include <ctype.h>
 #include <string.h>
 
 #include "user/config_keys.h"
@@ -136,6 +137,65 @@ static void check_entries(struct build *build)
 	}
 }
 
+/* Of what is known that it must not be used: by host, or by the name of its file. */
+static const struct {
+	const char *where;
+	bool dead; /* else it lives, and costs mail */
+	const char *what;
+} unfit[] = {
+	{ "ix.dnsbl.manitu.net", true, "NiX Spam, shut down in January 2025" },
+	{ "nixspam.net", true, "NiX Spam, shut down in January 2025" },
+	{ "sorbs.net", true, "SORBS, shut down in June 2024" },
+	{ "wpbl.info", true, "WPBL, gone" },
+	{ "spamcannibal.org", true, "SpamCannibal, gone; its domain lapsed and named everybody" },
+	{ "ahbl.org", true, "AHBL, gone; it named everybody at its end" },
+	{ "njabl.org", true, "NJABL, gone" },
+	{ "dnsbl.inps.de", true, "inps.de, gone" },
+	{ "virbl.dnsbl.bit.nl", true, "virbl, gone" },
+	{ "virbl.bit.nl", true, "virbl, gone" },
+	{ "edrop.txt", true, "an empty stub since April 2024; use spamhaus-drop, which holds it" },
+	{ "dnsbl-2.uceprotect.net", false, "it names whole networks for what some hosts did" },
+	{ "dnsbl-3.uceprotect.net", false, "it names whole providers for what some hosts did" },
+	{ "ips.backscatterer.org", false, "it names servers that bounce or verify senders" },
+};
+
+/* Does it stand there as a whole name, or behind a dot? */
+static bool text_names(const char *text, const char *name)
+{
+	size_t length = strlen(name);
+
+	for (const char *at = text; (at = strcasestr(at, name)); at++)
+		if ((at == text || strchr("./:@", at[-1])) && !isalnum((unsigned char)at[length]) &&
+		    at[length] != '-')
+			return true;
+	return false;
+}
+
+/* A list that is no more is refused: its last copy names addresses that have other owners by now. */
+static void check_unfit(struct build *build)
+{
+	const struct config *config = build->config;
+
+	for (size_t i = 0; i < config->lists_count; i++) {
+		const struct config_list *list = &config->lists[i];
+		const char *source = list->url ? list->url : list->file ? list->file : "";
+
+		for (size_t j = 0; j < sizeof(unfit) / sizeof(unfit[0]); j++) {
+			if (list->allow || !text_names(source, unfit[j].where))
+				continue;
+			if (unfit[j].dead)
+				reading_error(build->reading, build->list_places[i],
+					      "list '%s': %s is a dead list (%s); remove it",
+					      list->name, unfit[j].where, unfit[j].what);
+			else
+				reading_warning(build->reading, build->list_places[i],
+						"list '%s': %s stops much good mail: %s",
+						list->name, unfit[j].where, unfit[j].what);
+			break;
+		}
+	}
+}
+
 void config_check(struct build *build)
 {
 	const struct place top = { 0, 0 };
@@ -145,6 +205,7 @@ void config_check(struct build *build)
 	check_reach(build);
 	check_weights(build);
 	check_entries(build);
+	check_unfit(build);
 	check_defaults(build);
 	if (!build->config->interfaces_count && !build->reading->broken)
 		reading_warning(build->reading, top,

@@ -43,6 +43,7 @@ _gate25() {
 		'') words="$commands --config --json --help --version" ;;
 		status) words='--check' ;;
 		test) words='--service -' ;;
+		lists | feeds) words='presets enable --accept-terms --asn --from' ;;
 		log) words='--limit' ;;
 		load | unload) words=$(ls /sys/class/net) ;;
 		pause) words='--for' ;;

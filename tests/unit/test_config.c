@@ -146,6 +146,10 @@ static const struct refusal {
 	{ "tag", "policy: !!str observe\n", "1: " },
 	{ "second document", "policy: observe\n---\npolicy: enforce\n", "main.yaml:" },
 	{ "a list at the top", "- 1\n", "1: " },
+	{ "a dead list", "lists: [{name: a, url: \"https://www.dnsbl.sorbs.net/z\"}]\n",
+	  "1: list 'a': sorbs.net is a dead list (SORBS, shut down in June 2024); remove it" },
+	{ "a copy of a dead list", "lists: [{name: a, file: /var/edrop.txt}]\n",
+	  "use spamhaus-drop, which holds it" },
 	{ "missing include", "include: other.yaml\n", "include: other.yaml is not there" },
 	{ "include itself", "include: main.yaml\n", "a circle" },
 };
@@ -304,6 +308,9 @@ static const struct doubt {
 	  "list 'a': 0.0.0.0/1 is wider than a /8; is that meant?" },
 	{ "all allowed", WHO "allow: [{name: a, entries: [\"::/0\"]}]\n",
 	  "list 'a': ::/0 covers everything; is that meant?" },
+	{ "a list that costs mail",
+	  WHO "lists: [{name: a, url: \"https://h/dnsbl-3.uceprotect.net.gz\"}]\n",
+	  "stops much good mail: it names whole providers" },
 	{ "holds nowhere", WHO "ports: [465]\nlists: [{name: a, file: /a}]\n", "holds nowhere" },
 };
 
