@@ -19,15 +19,16 @@
 	 BIT(GATE25_REASON_WOULD_LIMIT_NETWORK))
 #define LISTED BIT(GATE25_REASON_LIST)
 
-const char config_shipped[] =
-	"limits:\n"
-	"  source: {rate: 300/min, burst: 150, action: drop, policy: observe}\n"
-	"  network: {rate: 3000/min, burst: 1500, action: drop, policy: observe}\n";
+#define LIMITS                                                                                     \
+	"limits:\n"                                                                                \
+	"  source: {rate: 300/min, burst: 150, action: drop, policy: observe}\n"                   \
+	"  network: {rate: 3000/min, burst: 1500, action: drop, policy: observe}\n"
+const char config_shipped[] = LIMITS, config_counting[] = LIMITS "  count: syns\n";
 
 struct match_run {
 	const struct match *match;
 	struct group group;
-	struct guard_run *shipped, *unlimited;
+	struct guard_run *shipped, *unlimited, *counting;
 };
 
 static bool wanted(const struct match *match, const char *what, const char *who)
@@ -43,7 +44,8 @@ static bool rival_wanted(const struct match *match, const char *who)
 static bool guard_wanted(const struct match *match)
 {
 	return rival_wanted(match, "gate25") || rival_wanted(match, "gate25 in the wrapper") ||
-	       rival_wanted(match, "gate25 without limits");
+	       rival_wanted(match, "gate25 without limits") ||
+	       rival_wanted(match, "gate25 counting SYNs");
 }
 
 static bool match_wanted(const struct match *match)
@@ -56,7 +58,7 @@ static bool match_wanted(const struct match *match)
 	return any;
 }
 
-/* With the limits of the shipped configuration (they observe), and without. */
+/* With the limits of the shipped configuration (they observe), without, and as where mail is only forwarded. */
 static int guards_start(struct match_run *run)
 {
 	const struct match *match = run->match;
@@ -69,14 +71,18 @@ static int guards_start(struct match_run *run)
 
 	wish.name = "g1";
 	wish.config = "";
-	return error ? error : guard_start(&wish, &run->unlimited);
+	if (!error)
+		error = guard_start(&wish, &run->unlimited);
+	wish.name = "g2";
+	wish.config = config_counting;
+	return error ? error : guard_start(&wish, &run->counting);
 }
 
 static int guards_add(struct match_run *run)
 {
 	const struct match *match = run->match;
 	struct group *group = &run->group;
-	struct subject *direct, *shipped, *unlimited;
+	struct subject *direct, *shipped, *unlimited, *counting;
 	int error = guards_start(run);
 
 	if (error)
@@ -84,11 +90,14 @@ static int guards_add(struct match_run *run)
 	direct = group_subject(group);
 	shipped = group_subject(group);
 	unlimited = group_subject(group);
+	counting = group_subject(group);
 	error = subject_guard(direct, run->shipped);
 	if (!error)
 		error = subject_guard_wrapped(shipped, run->shipped, "w0");
 	if (!error)
 		error = subject_guard_wrapped(unlimited, run->unlimited, "w1");
+	if (!error)
+		error = subject_guard_wrapped(counting, run->counting, "w2");
 	if (error)
 		return error;
 	group_row(group, direct, &match->hit, LISTED, "%s hit gate25", match->name);
@@ -96,6 +105,8 @@ static int guards_add(struct match_run *run)
 	group_row(group, shipped, &match->miss, PASSED, "%s miss gate25", match->name);
 	group_row(group, unlimited, &match->miss, BIT(GATE25_REASON_OK),
 		  "%s miss gate25 without limits", match->name);
+	group_row(group, counting, &match->miss, PASSED, "%s miss gate25 counting SYNs",
+		  match->name);
 	return 0;
 }
 
@@ -172,6 +183,7 @@ int match_measure(const struct match *match)
 	group_close(&run->group);
 	guard_stop(run->shipped);
 	guard_stop(run->unlimited);
+	guard_stop(run->counting);
 	free(run);
 	return error ? error : failed;
 }

@@ -16,8 +16,8 @@ struct match {
 	struct aim hit, miss;
 };
 
-/* The limits of the configuration as it is shipped. */
-extern const char config_shipped[];
+/* The limits of the configuration as it is shipped; and the same, counted by SYNs. */
+extern const char config_shipped[], config_counting[];
 
 /* Measures, reports and cleans up. 0, or -errno if anything failed. */
 int match_measure(const struct match *match);

@@ -23,18 +23,24 @@
 #define PEER_PORT 40000 /* of all segments */
 #define OWN4	  "192.0.2.25"
 
-enum variant { SHIPPED, UNLIMITED, OVERLAID, OBSERVED, VARIANTS };
+/* One connection, and the budget is spent for an hour. */
+static const char config_tight[] = "limits: {source: {rate: 1/h, burst: 1, policy: observe}}\n";
+
+enum variant { SHIPPED, UNLIMITED, OVERLAID, OBSERVED, COUNTING, SPENT, VARIANTS };
 
 static const struct {
 	const char *suffix; /* of the rows' names */
 	const char *folder, *device;
-	bool limits;
+	const char *config;  /* its limits */
 	const char *command; /* of gate25, once it runs */
+	bool syns;	     /* only they are of interest */
 } variants[VARIANTS] = {
-	[SHIPPED] = { "", "g0", "w0", true, NULL },
-	[UNLIMITED] = { " without limits", "g1", "w1", false, NULL },
-	[OVERLAID] = { " with manual entries", "g2", "w2", true, "add -" },
-	[OBSERVED] = { " observed", "g3", "w3", true, "policy observe" },
+	[SHIPPED] = { "", "g0", "w0", config_shipped, NULL, false },
+	[UNLIMITED] = { " without limits", "g1", "w1", "", NULL, false },
+	[OVERLAID] = { " with manual entries", "g2", "w2", config_shipped, "add -", false },
+	[OBSERVED] = { " observed", "g3", "w3", config_shipped, "policy observe", false },
+	[COUNTING] = { " counting SYNs", "g4", "w4", config_counting, NULL, true },
+	[SPENT] = { " with a spent budget", "g5", "w5", config_tight, NULL, true },
 };
 
 /* A kind of frames, and the reason under which each variant counts them; 0: under none. */
@@ -74,6 +80,7 @@ struct traffic {
 static bool row_wanted(const struct kind *kind, enum variant variant)
 {
 	return (kind->every_variant || variant == SHIPPED) &&
+	       (!variants[variant].syns || kind->frame == FRAME_SYN4) &&
 	       group_wants("%s gate25%s", kind->name, variants[variant].suffix);
 }
 
@@ -149,12 +156,30 @@ static int entries_write_manual(const char *path)
 	return fclose(file) ? -errno : 0;
 }
 
+/* Somebody else completes a handshake: with the listener, over the loopback. */
+static int budget_spend(void)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET,
+				       .sin_port = htons(25),
+				       .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), error = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (connect(fd, (struct sockaddr *)&address, sizeof(address))) {
+		error = -errno;
+		log_error("cannot connect to our own listener: %s", strerror(errno));
+	}
+	close(fd);
+	return error;
+}
+
 static int variant_start(struct traffic *traffic, enum variant variant)
 {
 	struct guard_wish wish = { .name = variants[variant].folder,
 				   .file = LIST,
 				   .format = "plain",
-				   .config = variants[variant].limits ? config_shipped : "",
+				   .config = variants[variant].config,
 				   .entries = HOSTS };
 	const char *input = variant == OVERLAID ? "/run/bench/manual" : "/dev/null";
 	int error = guard_start(&wish, &traffic->guards[variant]);
@@ -165,6 +190,8 @@ static int variant_start(struct traffic *traffic, enum variant variant)
 		error = command_run("%s/gate25 -c %s %s < %s > /dev/null", ground_build(),
 				    guard_config(traffic->guards[variant]),
 				    variants[variant].command, input);
+	if (!error && variant == SPENT)
+		error = budget_spend();
 	if (error)
 		return error;
 	traffic->subjects[variant] = group_subject(&traffic->group);
