@@ -325,7 +325,8 @@ struct gate25_settings {
 	__u8 allow_in_table; /* bit per service slot: an allow list of the table holds for it */
 	__u8 table_empty;    /* 1: no list at all, skip the look-up */
 	__u8 iface;	     /* slot of the interface of this instance */
-	__u8 pad[4];
+	__u8 defaults;	     /* bit per service slot: its default action is another than PASS */
+	__u8 pad[3];
 };
 
 /* A list of a generation, so that class numbers can be named without configuration or agent. */

@@ -209,8 +209,7 @@ static __always_inline __u64 *known_place(__u64 tag)
 
 static __always_inline int may_be_known(const struct visit *visit, int overlaid)
 {
-	return !visit_is_syn(visit) && !overlaid &&
-	       settings.default_action[visit->service & (GATE25_SERVICES - 1)] == GATE25_PASS;
+	return !visit_is_syn(visit) && !overlaid && !has_default(visit);
 }
 
 /* ------------------------------------------------------------------ judge */
@@ -260,8 +259,7 @@ static __always_inline int judge_syn(struct visit *visit, const struct verdict_f
 /* The clock costs more than most steps: it is asked only where something can have an end. */
 static __always_inline int wants_time(const struct visit *visit, int overlaid)
 {
-	return visit_is_syn(visit) || overlaid || control.pause_until_ns ||
-	       settings.default_action[visit->service & (GATE25_SERVICES - 1)] != GATE25_PASS;
+	return visit_is_syn(visit) || overlaid || control.pause_until_ns || has_default(visit);
 }
 
 static __always_inline int visit_judge(struct xdp_md *ctx, struct visit *visit)
@@ -321,6 +319,20 @@ __noinline int unjudged(struct xdp_md *ctx, __u32 kind, __u32 row)
 
 /* ------------------------------------------------------------------ the way of a frame */
 
+/*
+ * The length of the frame, or as much of it as the datagram needs: what is not all in the first part
+ * costs a call.
+ */
+static __always_inline __u32 frame_length(struct xdp_md *ctx, const struct packet *packet)
+{
+	const __u8 *start = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+	__u32 needed = packet->datagram_end;
+
+	if (needed < 1 << 17 && start + needed <= end)
+		return needed;
+	return bpf_xdp_get_buff_len(ctx);
+}
+
 SEC("xdp.frags")
 int ingress(struct xdp_md *ctx)
 {
@@ -336,7 +348,7 @@ int ingress(struct xdp_md *ctx)
 		visit.service = service_find(&visit.packet);
 		if (visit.service >= GATE25_NO_SERVICE)
 			return XDP_PASS;
-		kind = packet_flags(&cursor, bpf_xdp_get_buff_len(ctx), &visit.packet);
+		kind = packet_flags(&cursor, frame_length(ctx, &visit.packet), &visit.packet);
 	}
 	if (kind != PACKET_TCP)
 		return unjudged(ctx, kind, visit.service);

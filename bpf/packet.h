@@ -85,7 +85,7 @@ PACKET_INLINE __u16 packet_ethernet(struct cursor *cursor)
 
 	if (!eth)
 		return 0;
-	type = __builtin_bswap16(eth->h_proto);
+	type = __builtin_bswap16(((const __be16 *)eth)[6]); /* h_proto, as a word */
 #pragma GCC unroll 2
 	for (int i = 0; i < PACKET_TAGS; i++) {
 		const __be16 *tag;

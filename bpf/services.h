@@ -8,11 +8,15 @@
 #include "table.h"
 #include "visit.h"
 
-/* The number of the lowest bit of eight: BPF has no such instruction for 32 bits. */
+/*
+ * The number of the lowest bit of eight, by a de Bruijn sequence of three bits (0x17): BPF has no
+ * instruction for it, and branches would be followed by the verifier.
+ */
 static __always_inline __u32 lowest_slot(__u32 mask)
 {
-	mask &= -mask;
-	return !!(mask & 0xaa) | !!(mask & 0xcc) << 1 | !!(mask & 0xf0) << 2;
+	__u32 place = (mask & -mask) * 0x17 >> 5 & 7;
+
+	return 0x56374210 >> 4 * place & 7;
 }
 
 /*

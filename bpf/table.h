@@ -194,14 +194,14 @@ static inline __u32 table_lanes_in_word(__u32 bits)
 }
 
 /*
- * The highest bit of each lane of `word` that equals that of `key`. Exact in the lowest such lane
- * (above it a borrow may pass), and so in whether there is one.
+ * The highest bit of each lane is set if that of `word` equals that of `key`; the other bits say
+ * nothing. Exact in the lowest such lane (above it a borrow may pass), and so in whether there is one.
  */
-static inline __u64 table_equal(__u64 word, __u64 key, __u64 ones, __u32 bits)
+static inline __u64 table_equal(__u64 word, __u64 key, __u64 ones)
 {
 	__u64 differs = word ^ key;
 
-	return (differs - ones) & ~differs & ones << (bits - 1);
+	return (differs - ones) & ~differs;
 }
 
 /* The class of the lane that equals `key`; there is one. */
@@ -213,7 +213,7 @@ static inline __u32 table_which4(const struct table_hosts4 *line, __u64 key, __u
 	if (!(line->which << (64 - TABLE_NEXT_SHIFT)))
 		return line->classes[0];
 	for (int i = 0; i < TABLE_LANE_WORDS; i++) {
-		found = table_equal(line->lanes[i], key, ones, bits);
+		found = table_equal(line->lanes[i], key, ones) & ones << (bits - 1);
 		if (found)
 			break;
 		slot += table_lanes_in_word(bits);
@@ -236,8 +236,8 @@ static TABLE_INLINE __u32 table_match4(const struct table_hosts4 *line, __u32 pe
 
 #pragma GCC unroll 6
 	for (int i = 0; i < TABLE_LANE_WORDS; i++)
-		any |= table_equal(line->lanes[i], key, ones, bits);
-	if (!any)
+		any |= table_equal(line->lanes[i], key, ones);
+	if (!(any & ones << (bits - 1)))
 		return 0;
 	class = table_which4(line, key, ones, bits);
 	return class == TABLE_NONE ? 0 : TABLE_FOUND | class;

@@ -58,7 +58,7 @@ static void settings_fill(void *data)
 	settings->event_interval_ns = 1000000;
 	settings->event_tolerance_ns = 100000000;
 	memset(settings->default_action, GATE25_DROP, sizeof(settings->default_action));
-	settings->any_address = settings->allow_in_table = 0xff;
+	settings->defaults = settings->any_address = settings->allow_in_table = 0xff;
 }
 
 /* Every section is there. */

@@ -102,6 +102,8 @@ static int service_fill(struct generation *generation, const struct config_servi
 
 	generation->info.services |= bit;
 	settings->default_action[slot] = service->default_action;
+	if (service->default_action != GATE25_PASS)
+		settings->defaults |= bit;
 	if (!service->addresses_count)
 		settings->any_address |= bit;
 	for (unsigned int i = 0; !error && i < service->addresses_count; i++)

@@ -771,6 +771,7 @@ static void test_generation_describes(void **state)
 	assert_int_equal(info->settings.addresses_count, 1);
 	assert_int_equal(info->settings.addresses[0].services, 2);
 	assert_int_equal(info->settings.default_action[1], GATE25_DROP);
+	assert_int_equal(info->settings.defaults, 1 << 1);
 	assert_int_equal(info->settings.limits[0].interval_ns, 200000000);
 	assert_int_equal(info->settings.limits[0].tolerance_ns, 30000000000);
 	assert_int_equal(info->settings.limits[0].services, 3);

@@ -72,6 +72,9 @@ static void rules_random(void)
 	prefixes_random(&seed, listed, PREFIXES);
 	allow[0] = (struct prefix){ { .lo = 0xc6010000, .family = 4 }, 16 };
 	listed[0] = (struct prefix){ { .lo = 0xc6000000, .family = 4 }, 15 };
+	/* so much of a /16 that the table has a block for it, and a single /24 in that */
+	listed[2] = (struct prefix){ { .lo = 0xcb054000, .family = 4 }, 20 };
+	listed[4] = (struct prefix){ { .lo = 0xcb055300, .family = 4 }, 24 };
 	rules.own4 = (struct prefix){ { .lo = 0xcb007100, .family = 4 }, 24 };
 	rules.own6 = (struct prefix){ { .hi = 0x20010db8ffff0000ULL, .family = 6 }, 64 };
 }
@@ -95,6 +98,7 @@ static int start_program(void)
 	settings->addresses[1].length = 64;
 	settings->addresses[1].services = 2;
 	settings->default_action[1] = GATE25_DROP;
+	settings->defaults = 1 << 1;
 	settings->allow_in_table = 3;
 	setup.ports[0] = (struct program_port){ RULES_PORT, 1 };
 	setup.ports[1] = (struct program_port){ RULES_DEFAULT, 2 };

@@ -106,6 +106,7 @@ static void settings_fill(struct gate25_settings *settings)
 	settings->allow_in_table = lists[FRIENDS].services;
 	settings->default_action[CLOSED] = GATE25_DROP;
 	settings->default_action[PARTNERS] = GATE25_DROP;
+	settings->defaults = 1 << CLOSED | 1 << PARTNERS;
 	settings->translated[0][0] = 0x0064ff9b00000000;
 	settings->translated_count = 1;
 	settings->addresses_count = sizeof(own_addresses) / sizeof(own_addresses[0]);
