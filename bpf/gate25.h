@@ -146,6 +146,15 @@ struct gate25_overlay_entry {
 };
 _Static_assert(sizeof(struct gate25_overlay_entry) == 64, "overlay entry");
 
+/*
+ * map `filter` (mmapable array of 1): a bit for each key of the overlay, by overlay_bit(). It stands
+ * before the key is there. Where it is not set there is no such key, and no look-up is needed.
+ */
+#define GATE25_FILTER_SHIFT 19 /* 64 KiB: one wrong bit in fifty with 10,000 keys */
+struct gate25_filter {
+	__u64 words[1 << (GATE25_FILTER_SHIFT - 6)];
+};
+
 /* map `control` (mmapable array of 1): the words that act at once, agent or not */
 struct gate25_control {
 	__u64 pause_until_ns; /* 0: not paused; GATE25_NEVER: until resumed */

@@ -190,9 +190,8 @@ __noinline int session_open(struct xdp_md *ctx, const struct packet *packet)
 
 /*
  * Most frames of a session are of a source that was judged a moment ago and is on no list. Such
- * ones are remembered by a fingerprint, in the instance: a new generation knows nobody. Not where
- * the answer may change within it: overlay entries have an end, and so has what exempts from a
- * default.
+ * ones are remembered by a fingerprint, in the instance: a new generation knows nobody. Only what
+ * cannot change within it is: the overlay is asked first, and a default has exemptions that end.
  */
 static __always_inline __u64 known_tag(const struct visit *visit)
 {
@@ -268,6 +267,10 @@ static __always_inline int visit_judge(struct xdp_md *ctx, struct visit *visit)
 	int overlaid = overlay_in_use(visit->source.family);
 	__u64 tag = 0;
 
+	if (wants_time(visit, overlaid))
+		visit->now_ns = bpf_ktime_get_coarse_ns();
+	if (overlaid)
+		overlaid = overlay_find(visit, &facts.overlay);
 	if (may_be_known(visit, overlaid)) {
 		tag = known_tag(visit);
 		if (*known_place(tag) == tag) {
@@ -275,12 +278,8 @@ static __always_inline int visit_judge(struct xdp_md *ctx, struct visit *visit)
 			return XDP_PASS;
 		}
 	}
-	if (wants_time(visit, overlaid))
-		visit->now_ns = bpf_ktime_get_coarse_ns();
 	visit->observe = visit_only_observes(visit);
 	facts.observe = visit->observe;
-	if (overlaid)
-		overlay_find(visit, &facts.overlay);
 	ask_table(visit, &facts);
 	ask_default(visit, &facts);
 	return visit_is_syn(visit) ? judge_syn(visit, &facts) :

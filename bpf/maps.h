@@ -43,6 +43,7 @@ MAP_ARRAY(agent_errors, __u64, GATE25_ERRORS);
 #define MAP_VALUE(map_name, value_type) value_type map_name __weak SEC(".data." #map_name) = {}
 
 MAP_VALUE(control, struct gate25_control);
+MAP_VALUE(filter, struct gate25_filter);
 MAP_VALUE(secret, struct gate25_secret);
 MAP_VALUE(spent, struct gate25_spent);
 MAP_VALUE(repeats, struct gate25_repeats);

@@ -44,7 +44,7 @@ static long overlay_step(__u32 index __attribute__((unused)), void *context)
 	struct overlay_walk *walk = context;
 	struct gate25_overlay_key key = { .family = walk->source.family };
 	struct gate25_overlay_entry *entry;
-	__u32 top, length;
+	__u32 top, length, bit;
 
 	if (!walk->bits)
 		return 1;
@@ -58,13 +58,16 @@ static long overlay_step(__u32 index __attribute__((unused)), void *context)
 		key.hi = walk->source.hi & mask_upper(length < 64 ? length : 64);
 		key.lo = walk->source.lo & mask_upper(length > 64 ? length - 64 : 0);
 	}
+	bit = overlay_bit(&key);
+	if (!(filter.words[bit >> 6] >> (bit & 63) & 1))
+		return 0;
 	entry = bpf_map_lookup_elem(&overlay, &key);
 	if (entry)
 		overlay_rank(&walk->found, entry, length, walk->service_bit, walk->now_ns);
 	return 0;
 }
 
-/* What the overlay says: all lengths in use are probed, the findings ranked. */
+/* What the overlay says: all lengths in use are probed, the findings ranked. 1: there are some. */
 __noinline int overlay_find(const struct visit *visit, struct overlay_findings *found)
 {
 	struct overlay_walk walk = {};
@@ -86,7 +89,7 @@ __noinline int overlay_find(const struct visit *visit, struct overlay_findings *
 		}
 	}
 	*found = walk.found;
-	return 0;
+	return found->first | found->block | found->ban;
 }
 
 static __always_inline int overlay_in_use(__u8 family)

@@ -14,6 +14,16 @@
 
 #include "gate25.h"
 
+/* Which bit of `filter` stands for a key. */
+static inline __u32 overlay_bit(const struct gate25_overlay_key *key)
+{
+	__u64 which = (__u64)key->family << 8 | key->length;
+	__u64 hash = (key->hi + which) * 0x9e3779b97f4a7c15ULL;
+
+	hash = (hash ^ hash >> 32 ^ key->lo) * 0xd6e8feb86659fd93ULL;
+	return hash >> (64 - GATE25_FILTER_SHIFT);
+}
+
 /* What the overlay says: filled by overlay_rank(), from the longest length to the shortest. */
 struct overlay_findings {
 	__u8 first; /* of allow and forced: enum gate25_slot + 1; 0: neither */

@@ -43,6 +43,7 @@ const struct map_shape state_shapes[STATE_MAPS] = {
 	[STATE_CPU_STATE] = STATE_ARRAY("cpu_state", struct gate25_cpu_state),
 	[STATE_SOURCES] = STATE_ARRAY("sources", struct gate25_source_line),
 	[STATE_REPEATS] = STATE_ARRAY("repeats", struct gate25_repeats),
+	[STATE_FILTER] = STATE_ARRAY("filter", struct gate25_filter),
 	[STATE_SPENT] = STATE_ARRAY("spent", struct gate25_spent),
 	[STATE_TOTALS] = STATE_ARRAY("list_totals", struct gate25_list_total),
 	[STATE_AGENT_ERRORS] = STATE_ARRAY("agent_errors", __u64),
@@ -367,6 +368,7 @@ static int guard_publish(struct guard_private *self)
 		return error;
 	guard->overlay_max = info.max_entries;
 	guard->control = self->mappings[STATE_CONTROL].memory;
+	guard->filter = self->mappings[STATE_FILTER].memory;
 	guard->names = self->mappings[STATE_NAMES].memory;
 	guard->counters = self->mappings[STATE_COUNTERS].memory;
 	guard->cpu_state = self->mappings[STATE_CPU_STATE].memory;

@@ -15,6 +15,7 @@
 
 #include <bpf/bpf.h>
 
+#include "bpf/verdict.h"
 #include "user/journal.h"
 #include "user/log.h"
 
@@ -125,20 +126,23 @@ static int overlay_failed(struct guard *guard, int error)
 }
 
 /*
- * An entry without a live slot removes the key. The bits of lengths are only set here, never
- * cleared.
+ * An entry without a live slot removes the key. The bits of lengths and of the filter are only set
+ * here, never cleared.
  */
 static int overlay_write(struct guard *guard, const struct prefix *prefix,
 			 const struct gate25_overlay_entry *entry, __u64 now_ns)
 {
 	struct gate25_overlay_key key = overlay_key(prefix);
 	__u64 *word = length_word(guard->control, key.family, key.length);
+	__u32 bit;
 
 	if (!entry_live(entry, now_ns)) {
 		if (bpf_map_delete_elem(guard->overlay_fd, &key) && errno != ENOENT)
 			return -errno;
 		return 0;
 	}
+	bit = overlay_bit(&key);
+	__atomic_fetch_or(&guard->filter->words[bit / 64], 1ULL << bit % 64, __ATOMIC_SEQ_CST);
 	__atomic_fetch_or(word, 1ULL << (key.length & 63), __ATOMIC_SEQ_CST);
 	return bpf_map_update_elem(guard->overlay_fd, &key, entry, BPF_ANY) ? -errno : 0;
 }
@@ -182,36 +186,42 @@ int overlay_each(const struct guard *guard,
 	return stop || error == -ENOENT ? stop : error;
 }
 
-/* ---------------------------------------------------------------- lengths in use */
+/* ---------------------------------------------------------------- lengths in use, filter */
 
-struct lengths {
+struct in_use {
 	__u64 bits4, bits6[3];
 	size_t keys;
+	struct gate25_filter filter;
 };
 
-static int lengths_note(const struct gate25_overlay_key *key,
-			const struct gate25_overlay_entry *entry, void *context)
+static int in_use_note(const struct gate25_overlay_key *key,
+		       const struct gate25_overlay_entry *entry, void *context)
 {
-	struct lengths *lengths = context;
-	__u64 *word = key->family == 4 ? &lengths->bits4 : &lengths->bits6[key->length / 64];
+	struct in_use *in_use = context;
+	__u64 *word = key->family == 4 ? &in_use->bits4 : &in_use->bits6[key->length / 64];
+	__u32 bit = overlay_bit(key);
 
 	(void)entry;
 	*word |= 1ULL << (key->length & 63);
-	lengths->keys++;
+	in_use->filter.words[bit / 64] |= 1ULL << bit % 64;
+	in_use->keys++;
 	return 0;
 }
 
-/* Clears the bits of lengths of which the map holds no key any more. */
-static int lengths_settle(struct guard *guard)
+/* Clears the bits of lengths and of the filter of which the map holds no key any more. */
+static int in_use_settle(struct guard *guard)
 {
-	struct lengths lengths = { 0 };
-	int error = overlay_each(guard, lengths_note, &lengths);
+	struct in_use in_use = { 0 };
+	int error = overlay_each(guard, in_use_note, &in_use);
 
 	if (error)
 		return error;
-	__atomic_store_n(&guard->control->overlay_lengths4, lengths.bits4, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&guard->control->overlay_lengths4, in_use.bits4, __ATOMIC_SEQ_CST);
 	for (int i = 0; i < 3; i++)
-		__atomic_store_n(&guard->control->overlay_lengths6[i], lengths.bits6[i],
+		__atomic_store_n(&guard->control->overlay_lengths6[i], in_use.bits6[i],
+				 __ATOMIC_SEQ_CST);
+	for (size_t i = 0; i < sizeof(in_use.filter.words) / sizeof(in_use.filter.words[0]); i++)
+		__atomic_store_n(&guard->filter->words[i], in_use.filter.words[i],
 				 __ATOMIC_SEQ_CST);
 	return 0;
 }
@@ -346,7 +356,7 @@ static void allow_words_store(struct guard *guard, const struct allow_words *wor
 int overlay_fits(struct guard *guard, struct journal *journal)
 {
 	struct gate25_overlay_entry entry;
-	struct lengths lengths = { 0 };
+	struct in_use in_use = { 0 };
 	size_t fresh = 0;
 	int error;
 
@@ -356,13 +366,13 @@ int overlay_fits(struct guard *guard, struct journal *journal)
 			fresh++;
 	if (!fresh)
 		return 0;
-	error = overlay_each(guard, lengths_note, &lengths);
-	if (!error && lengths.keys + fresh > guard->overlay_max) {
+	error = overlay_each(guard, in_use_note, &in_use);
+	if (!error && in_use.keys + fresh > guard->overlay_max) {
 		overlay_collect(guard);
-		lengths = (struct lengths){ 0 };
-		error = overlay_each(guard, lengths_note, &lengths);
+		in_use = (struct in_use){ 0 };
+		error = overlay_each(guard, in_use_note, &in_use);
 	}
-	if (!error && lengths.keys + fresh > guard->overlay_max)
+	if (!error && in_use.keys + fresh > guard->overlay_max)
 		error = -ENOSPC;
 	return error ? overlay_failed(guard, error) : 0;
 }
@@ -441,7 +451,7 @@ int overlay_apply(struct guard *guard, struct journal *journal)
 	if (!error && allow)
 		allow_words_store(guard, &words, false);
 	/* A bit too many costs a look-up; it is no failure of what was asked for. */
-	if (!error && removes_keys(journal, &making, before) && lengths_settle(guard))
+	if (!error && removes_keys(journal, &making, before) && in_use_settle(guard))
 		log_debug("the words about lengths were not put right");
 	free(before);
 	return error;
@@ -541,7 +551,7 @@ int overlay_sync(struct guard *guard, const struct journal *journal)
 	if (!error || error == -E2BIG)
 		allow_words_store(guard, &words, false);
 	if (!error)
-		error = lengths_settle(guard);
+		error = in_use_settle(guard);
 	free(keys.at);
 	if (error)
 		return overlay_failed(guard, error);
@@ -564,7 +574,7 @@ int overlay_collect(struct guard *guard)
 	}
 	free(keys.at);
 	if (!error)
-		error = lengths_settle(guard);
+		error = in_use_settle(guard);
 	return error ? overlay_failed(guard, error) : 0;
 }
 
@@ -598,7 +608,7 @@ int overlay_clear_slots(struct guard *guard, const struct prefix *prefixes, size
 			error = 0;
 	}
 	if (!error && cleared)
-		error = lengths_settle(guard);
+		error = in_use_settle(guard);
 	return error ? overlay_failed(guard, error) : cleared;
 }
 

@@ -21,6 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "bpf/verdict.h"
 #include "user/journal.h"
 #include "user/log.h"
 
@@ -165,6 +166,7 @@ static void ban(struct guard *guard, const char *text, int for_s)
 		.services = 1,
 	};
 	assert_int_equal(bpf_map_update_elem(guard->overlay_fd, &key, &entry, BPF_ANY), 0);
+	guard->filter->words[overlay_bit(&key) / 64] |= 1ULL << overlay_bit(&key) % 64;
 	if (key.family == 4)
 		guard->control->overlay_lengths4 |= 1ULL << key.length;
 	else
@@ -324,6 +326,15 @@ static void test_times(void **state)
 
 /* ---------------------------------------------------------------- words of the control map */
 
+static size_t bits_in_filter(const struct guard *guard)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < sizeof(guard->filter->words) / sizeof(guard->filter->words[0]); i++)
+		count += __builtin_popcountll(guard->filter->words[i]);
+	return count;
+}
+
 static void test_lengths(void **state)
 {
 	static const struct {
@@ -351,6 +362,8 @@ static void test_lengths(void **state)
 		assert_int_equal(journal_commit(journal), 0);
 		if (!(*word >> cases[i].bit & 1))
 			fail_msg("%s: its length is not said", cases[i].prefix);
+		if (bits_in_filter(guard) != i + 1)
+			fail_msg("%s: the filter does not have it", cases[i].prefix);
 		journal_close(journal);
 	}
 	for (size_t i = 0; i < count; i++) {
@@ -363,6 +376,7 @@ static void test_lengths(void **state)
 	assert_true(guard->control->overlay_lengths4 == 0);
 	assert_true(lengths6[0] == 0 && lengths6[1] == 0 && lengths6[2] == 0);
 	assert_int_equal(keys_in(guard), 0);
+	assert_int_equal(bits_in_filter(guard), 0);
 	guard_close(guard);
 }
 

@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "bpf/verdict.h"
 #include "user/addr.h"
 #include "user/lists/parse.h"
 
@@ -149,6 +150,7 @@ static void maps_open(struct world *world)
 	secret->hash = 0x0123456789abcdef;
 	munmap(secret, 4096);
 	world->control = map_open(world, ".data.control");
+	world->filter = map_open(world, ".data.filter");
 	world->counters = map_open(world, "counters");
 	world->cpu_state = map_open(world, "cpu_state");
 	world->sources = map_open(world, "sources");
@@ -204,6 +206,7 @@ void world_close(struct world *world)
 	if (!world->program.object)
 		return;
 	map_close(world, ".data.control", world->control);
+	map_close(world, ".data.filter", world->filter);
 	map_close(world, "counters", world->counters);
 	map_close(world, "cpu_state", world->cpu_state);
 	map_close(world, "sources", world->sources);
@@ -226,6 +229,7 @@ void world_clear(struct world *world)
 	struct gate25_overlay_key key;
 
 	map_zero(world, ".data.control", world->control);
+	map_zero(world, ".data.filter", world->filter);
 	map_zero(world, "counters", world->counters);
 	map_zero(world, "cpu_state", world->cpu_state);
 	map_zero(world, "sources", world->sources);
@@ -246,6 +250,7 @@ void world_entry(struct world *world, const char *prefix, enum gate25_slot slot,
 					  .family = masked.address.family,
 					  .length = masked.length };
 	struct gate25_overlay_entry entry = { 0 };
+	__u32 bit;
 
 	bpf_map_lookup_elem(world->overlay_fd, &key, &entry);
 	entry.slots[slot] = (struct gate25_overlay_slot){ .expires_ns = expires_ns,
@@ -253,6 +258,8 @@ void world_entry(struct world *world, const char *prefix, enum gate25_slot slot,
 							  .services = services };
 	if (bpf_map_update_elem(world->overlay_fd, &key, &entry, BPF_ANY))
 		abort();
+	bit = overlay_bit(&key);
+	world->filter->words[bit / 64] |= 1ULL << bit % 64;
 	if (key.family == 4)
 		world->control->overlay_lengths4 |= 1ULL << key.length;
 	else

@@ -32,6 +32,7 @@ extern const __u64 world_secret[2];
 struct world {
 	struct program program;
 	struct gate25_control *control;
+	struct gate25_filter *filter;
 	struct gate25_counter *counters;
 	struct gate25_cpu_state *cpu_state;
 	struct gate25_source_line *sources;

@@ -285,9 +285,11 @@ origins() {
 	nothing_left
 }
 
-# An automatic ban, as a later version writes them. The bit of its length stands already.
+# An automatic ban, as a later version writes them. The bit of its length stands already; in the filter all bits are set.
 ban() { # HEX OF ADDR, HOST BYTE ORDER, AS IN THE MAP
 	local until
+	# shellcheck disable=SC2046
+	bpftool map update pinned "${OVERLAY%/*}/filter" key hex 0 0 0 0 value hex $(printf 'ff %.0s' {1..65536})
 	until=$(awk '{ printf "%.0f", ($1 + 1000) * 1e9 }' /proc/uptime)
 	# shellcheck disable=SC2046
 	bpftool map update pinned $OVERLAY \
