@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * What the parts of gate25d share: gate25d.c (main, signals, systemd), agent_job.c (threads), agent_load.c
- * (configuration and lists into force), agent_links.c (interfaces that come back), agent_upkeep.c (expiry, clocks,
+ * (configuration and lists into force), agent_files.c (files of lists that are replaced), agent_links.c (interfaces that
+ * come back), agent_upkeep.c (expiry, clocks,
  * counts of entries), agent_words.c (what operators say), agent_views.c (names for events and metrics), agent_http.c,
  * agent_socket.c.
  *
@@ -72,6 +73,9 @@ struct load {
 	bool started;	     /* LOAD_START succeeded */
 	bool signalled;	     /* a reload is wanted by SIGHUP: nobody but us records it */
 	bool records;	     /* so does the one that runs */
+	/* lists whose source somebody wants to be asked, due or not, by the next refresh */
+	char asked[GATE25_LISTS][GATE25_NAME];
+	size_t asked_count;
 	/* times in a row that what was read could not be put in force, and when that is tried again */
 	unsigned int behind;
 	__u64 again_s;
@@ -89,6 +93,24 @@ struct load {
 };
 int load_init(struct agent *agent);
 void load_want(struct agent *agent, enum load_kind kind);
+
+/*
+ * Asks the source of that list, or of all (NULL), as soon as may be. -ENOENT: there is no such list; -EAGAIN: its source
+ * may not be asked again before *when_s.
+ */
+int load_want_list(struct agent *agent, const char *name, __u64 *when_s);
+
+/* ---- agent_files.c */
+
+struct files {
+	int fd; /* inotify */
+	sd_event_source *source, *timer;
+	struct files_watch *watches;
+	size_t count;
+};
+int files_init(struct agent *agent);
+void files_release(struct agent *agent);
+void files_follow(struct agent *agent); /* watches the files that the configuration names */
 
 /* ---- agent_links.c */
 
@@ -198,6 +220,7 @@ struct agent {
 	struct events *events;
 	sd_event_source *events_source;
 	struct load load;
+	struct files files;
 	struct links links;
 	struct upkeep upkeep;
 	struct words words;

@@ -366,8 +366,11 @@ static void load_done(struct agent *agent)
 	agent_report(&load->report);
 	server_load_ends(agent->server, &load->report);
 	apply_report_free(&load->report);
-	if (first && load->started)
+	files_follow(agent);
+	if (first && load->started) {
+		feeds_spread(agent->config, &agent->feeds);
 		load->wanted |= LOAD_REFRESH;
+	}
 	if (first && !load->started && agent->views.attached_count <= 0) {
 		log_error("nothing could be put in force");
 		sd_event_exit(agent->event, EXIT_FAILURE);
@@ -398,6 +401,18 @@ static int feeds_lend(struct agent *agent)
 	return 0;
 }
 
+/* Those that somebody asked for are due. A clock set back would put them off. */
+static void asked_take(struct load *load)
+{
+	for (size_t i = 0; i < load->asked_count; i++) {
+		struct feed_state *state = feeds_find(&load->feeds, load->asked[i]);
+
+		if (state)
+			state->next_refresh_s = 0;
+	}
+	load->asked_count = 0;
+}
+
 static void load_next(struct agent *agent)
 {
 	static const enum load_kind order[] = { LOAD_START, LOAD_RELOAD, LOAD_APPLY, LOAD_REFRESH };
@@ -421,6 +436,8 @@ static void load_next(struct agent *agent)
 	apply_report_init(&load->report);
 	server_load_begins(agent->server, load->kind);
 	load->error = feeds_lend(agent);
+	if (!load->error && load->kind == LOAD_REFRESH)
+		asked_take(load);
 	load->takeover = agent->views.attached_count > 0;
 	if (load->error || job_start(&load->job)) {
 		load->error = load->error ? load->error : -EAGAIN;
@@ -437,6 +454,39 @@ void load_want(struct agent *agent, enum load_kind kind)
 		kind = LOAD_START;
 	load->wanted |= kind;
 	load_next(agent);
+}
+
+static bool is_asked(const struct load *load, const char *name)
+{
+	for (size_t i = 0; i < load->asked_count; i++)
+		if (!strcmp(load->asked[i], name))
+			return true;
+	return false;
+}
+
+int load_want_list(struct agent *agent, const char *name, __u64 *when_s)
+{
+	struct load *load = &agent->load;
+	int error = -ENOENT;
+
+	for (size_t i = 0; i < agent->config->lists_count; i++) {
+		const struct config_list *list = &agent->config->lists[i];
+		const struct feed_state *state = feeds_find(&agent->feeds, list->name);
+
+		if ((name && strcmp(list->name, name) != 0) || (!list->url && !list->file))
+			continue;
+		*when_s = state ? feed_may_ask_s(list, state) : 0;
+		if (*when_s > (__u64)time(NULL)) {
+			error = name ? -EAGAIN : error;
+			continue;
+		}
+		error = 0;
+		if (!is_asked(load, list->name) && load->asked_count < GATE25_LISTS)
+			memcpy(load->asked[load->asked_count++], list->name, GATE25_NAME);
+	}
+	if (!error)
+		load_want(agent, LOAD_REFRESH);
+	return error;
 }
 
 /* A list that a load did not wait for: what came of it is the next one's. */

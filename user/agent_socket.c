@@ -20,7 +20,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "user/fetcher.h"
 #include "user/log.h"
+#include "user/print.h"
 
 #define CLIENTS	      16
 #define REQUEST_BYTES 1024
@@ -35,8 +37,9 @@ struct client {
 	sd_event_source *source, *timer;
 	char request[REQUEST_BYTES];
 	size_t got;
-	enum load_kind waits; /* 0: not (any more) for a load */
-	bool served;	      /* by the load that runs */
+	enum load_kind waits;	/* 0: not (any more) for a load */
+	bool served;		/* by the load that runs */
+	char list[GATE25_NAME]; /* what it asks about; "": all */
 	char *answer;
 	size_t length, sent;
 };
@@ -95,11 +98,11 @@ static json_t *refusal(const char *why)
 	return json_pack("{s:b, s:[], s:[], s:[s]}", "ok", 0, "changes", "warnings", "errors", why);
 }
 
-static json_t *list_status(const struct feed_state *state)
+static json_t *list_status(const struct feed_state *state, bool fetching)
 {
-	return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:s}", "name", state->name,
-			 "last_success", (json_int_t)state->last_success_s, "last_attempt",
-			 (json_int_t)state->last_attempt_s, "next_refresh",
+	return json_pack("{s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:s}", "name", state->name,
+			 "fetching", fetching, "last_success", (json_int_t)state->last_success_s,
+			 "last_attempt", (json_int_t)state->last_attempt_s, "next_refresh",
 			 (json_int_t)state->next_refresh_s, "entries4", (json_int_t)state->entries4,
 			 "entries6", (json_int_t)state->entries6, "bad_lines",
 			 (json_int_t)state->bad_lines, "failures", state->failures, "error",
@@ -115,21 +118,58 @@ static json_t *config_named(const struct agent *agent)
 			 realpath(agent->config_path, path) ? path : agent->config_path);
 }
 
-static json_t *status(const struct agent *agent)
+/* Of one list, or of all ("" or NULL). */
+static json_t *lists_status(const struct agent *agent, const char *name)
 {
 	json_t *lists = json_array();
 
 	for (size_t i = 0; i < agent->feeds.count; i++) {
-		json_t *list = list_status(&agent->feeds.array[i]);
+		const struct feed_state *state = &agent->feeds.array[i];
+		json_t *list;
 
+		if (name && name[0] && strcmp(state->name, name) != 0)
+			continue;
+		list = list_status(state, fetcher_runs(agent->fetcher, state->name));
 		if (list)
 			json_array_append_new(lists, list);
 	}
+	return lists;
+}
+
+static json_t *status(const struct agent *agent)
+{
+	json_t *lists = lists_status(agent, NULL);
+
 	return json_pack("{s:b, s:s, s:i, s:b, s:o}", "ok", 1, "version", GATE25_VERSION, "pid",
 			 (int)getpid(), "loading", agent->load.job.running, "lists", lists);
 }
 
 /* ---------------------------------------------------------------- requests */
+
+static void client_refresh(struct client *client, const char *list)
+{
+	struct agent *agent = client->server->agent;
+	char when[32], why[160];
+	__u64 when_s = 0;
+	int error;
+
+	snprintf(client->list, sizeof(client->list), "%s", list ? list : "");
+	client->waits = LOAD_REFRESH; /* before the load begins: that may be at once */
+	error = load_want_list(agent, list, &when_s);
+	if (!error)
+		return;
+	if (error == -EAGAIN)
+		snprintf(why, sizeof(why),
+			 "its source may not be asked again before %s (`refresh_min`)",
+			 time_format(when_s, when));
+	else if (list)
+		snprintf(why, sizeof(why),
+			 "no list of that name with a file or url is in the configuration that "
+			 "the agent runs with");
+	else
+		snprintf(why, sizeof(why), "no list has a source that may be asked now");
+	client_answer(client, refusal(why));
+}
 
 static void client_understand(struct client *client)
 {
@@ -148,6 +188,8 @@ static void client_understand(struct client *client)
 	} else if (!strcmp(command, "reload") || !strcmp(command, "apply")) {
 		client->waits = command[0] == 'r' ? LOAD_RELOAD : LOAD_APPLY;
 		load_want(agent, client->waits);
+	} else if (!strcmp(command, "refresh")) {
+		client_refresh(client, json_string_value(json_object_get(root, "list")));
 	} else {
 		client_answer(client,
 			      refusal("this agent does not know that command; is it older than "
@@ -244,8 +286,9 @@ void server_load_ends(struct server *server, const struct apply_report *report)
 			continue;
 		client->served = false;
 		client_answer(client,
-			      json_pack("{s:b, s:b, s:O, s:O, s:O}", "ok",
-					!json_array_size(report->errors), "in_force",
+			      json_pack("{s:b, s:o, s:b, s:O, s:O, s:O}", "ok",
+					!json_array_size(report->errors), "lists",
+					lists_status(server->agent, client->list), "in_force",
 					report->in_force, "changes", report->changes, "warnings",
 					report->warnings, "errors", report->errors));
 	}

@@ -95,8 +95,11 @@ int apply_now(const char *config_path, enum feed_how how, char *const *ifaces, s
  *   "reload"  reads configuration, state and the sources that changed, and waits until all that is in force
  *   "apply"   the same without looking at the sources: after a change of the state (load, policy of a list)
  *   "config"  {"ok", "pid", "config"}: the file that it runs with, as a whole path
+ *   "refresh" asks the source of `list`, or of all, now (but never sooner than refresh_min permits), and waits as a reload does
  *   "status"  answers at once: {"ok", "version", "pid", "loading", "lists": [{"name", "error", …}]}
  */
 int agent_request(const char *run_dir, const char *command, json_t **reply);
+/* Likewise, about a list of that name (a valid one); NULL: about all. */
+int agent_request_list(const char *run_dir, const char *command, const char *list, json_t **reply);
 
 #endif

@@ -73,7 +73,7 @@ static int answer_read(int fd, json_t **reply)
 }
 
 /* Sources may be slow, and an agent may hang: whoever waits is told for whom. */
-static void wait_aloud(int fd)
+static void wait_aloud(int fd, const char *what)
 {
 	struct pollfd answer = { .fd = fd, .events = POLLIN };
 	socklen_t length = sizeof(struct ucred);
@@ -83,27 +83,36 @@ static void wait_aloud(int fd)
 		return;
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &agent, &length))
 		agent.pid = 0;
-	log_warning("waiting for gate25d (process %d) to reload…", (int)agent.pid);
+	log_warning("waiting for gate25d (process %d) to %s…", (int)agent.pid, what);
 }
 
-int agent_request(const char *run_dir, const char *command, json_t **reply)
+int agent_request_list(const char *run_dir, const char *command, const char *list, json_t **reply)
 {
 	bool brief = strcmp(command, "status") == 0;
 	int fd = socket_connect(run_dir, brief ? STATUS_S : ANSWER_S);
-	char text[64];
+	char text[64 + GATE25_NAME];
 	int length, error = 0;
 
 	if (fd < 0)
 		return fd;
-	length = snprintf(text, sizeof(text), "{\"command\": \"%s\"}\n", command);
+	if (list) /* a name has no letter that JSON would want to be escaped */
+		length = snprintf(text, sizeof(text), "{\"command\": \"%s\", \"list\": \"%s\"}\n",
+				  command, list);
+	else
+		length = snprintf(text, sizeof(text), "{\"command\": \"%s\"}\n", command);
 	if (length >= (int)sizeof(text))
 		error = -EINVAL;
 	else if (send(fd, text, length, MSG_NOSIGNAL) != length || shutdown(fd, SHUT_WR))
 		error = -EIO;
 	if (!error && !brief)
-		wait_aloud(fd);
+		wait_aloud(fd, list || !strcmp(command, "refresh") ? "refresh" : "reload");
 	if (!error)
 		error = answer_read(fd, reply);
 	close(fd);
 	return error;
+}
+
+int agent_request(const char *run_dir, const char *command, json_t **reply)
+{
+	return agent_request_list(run_dir, command, NULL, reply);
 }

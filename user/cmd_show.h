@@ -16,9 +16,10 @@ int status_run(struct cli *cli, int argc, char **argv);
 int test_run(struct cli *cli, int argc, char **argv);
 int lists_run(struct cli *cli, int argc, char **argv);
 
-/* gate25 lists VERB (cmd_presets.c). argv[0] is the verb. */
+/* gate25 lists VERB (cmd_presets.c, cmd_refresh.c). argv[0] is the verb. */
 int lists_presets_run(struct cli *cli, int argc, char **argv);
 int lists_enable_run(struct cli *cli, int argc, char **argv);
+int lists_refresh_run(struct cli *cli, int argc, char **argv);
 
 /*
  * One object a list, of the configuration and of the generation in force (NULL: none), in that

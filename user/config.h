@@ -55,6 +55,8 @@ struct config_list {
 	bool allow, observe, insecure;
 	__u8 services;
 	unsigned int refresh_s; /* url: 3600 when not set; file: 60 (only its state is looked at) */
+	unsigned int
+		refresh_min_s; /* a url is never asked again sooner, whoever wants it; 0: no matter */
 	const char *config_file; /* where it was defined */
 	unsigned int config_line;
 };

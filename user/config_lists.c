@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "user/config_keys.h"
 
@@ -261,6 +262,12 @@ static void refresh_read(struct build *build, const struct node *value, void *ta
 		       &((struct config_list *)target)->refresh_s);
 }
 
+static void refresh_min_read(struct build *build, const struct node *value, void *target)
+{
+	value_duration(build->reading, value, 10, 30 * 86400,
+		       &((struct config_list *)target)->refresh_min_s);
+}
+
 static void insecure_read(struct build *build, const struct node *value, void *target)
 {
 	static const struct word words[] = { { "true", 1, NULL }, { "false", 0, NULL }, { 0 } };
@@ -276,6 +283,7 @@ static void insecure_read(struct build *build, const struct node *value, void *t
 		{ "format", format_read, NULL, NULL },                                             \
 		{ "services", list_services_read, NULL, NULL },                                    \
 		{ "refresh", refresh_read, NULL, NULL },                                           \
+		{ "refresh_min", refresh_min_read, NULL, NULL },                                   \
 	{                                                                                          \
 		"insecure", insecure_read, NULL, NULL                                              \
 	}
@@ -336,6 +344,40 @@ static void list_source_check(struct build *build, const struct node *item,
 			      item->key, list->name);
 }
 
+/* Does the url name this host, or one of its domain? */
+static bool url_is_of(const char *url, const char *domain)
+{
+	const char *host = strstr(url, "://"), *at;
+	size_t length, tail = strlen(domain);
+
+	if (!host)
+		return false;
+	host += 3;
+	length = strcspn(host, "/?#");
+	at = memchr(host, '@', length);
+	host = at ? at + 1 : host;
+	length = strcspn(host, ":/?#");
+	return length >= tail && !strncasecmp(host + length - tail, domain, tail) &&
+	       (length == tail || host[length - tail - 1] == '.');
+}
+
+/* Who asks Spamhaus more than once an hour is locked out, and its whole network with it. */
+static void list_interval_set(struct build *build, const struct node *item,
+			      struct config_list *list)
+{
+	if (list->url && url_is_of(list->url, "spamhaus.org") && list->refresh_min_s < 3600)
+		list->refresh_min_s = 3600;
+	if (!list->refresh_s)
+		list->refresh_s = list->url ? 3600 : 60;
+	else if (list->refresh_s < list->refresh_min_s)
+		reading_error(build->reading, item->place,
+			      "%s '%s': refresh is shorter than this source permits; write "
+			      "refresh: %us or more",
+			      item->key, list->name, list->refresh_min_s);
+	if (list->refresh_s < list->refresh_min_s)
+		list->refresh_s = list->refresh_min_s;
+}
+
 static void list_read(struct build *build, const struct node *item, bool allow)
 {
 	struct config *config = build->config;
@@ -357,8 +399,7 @@ static void list_read(struct build *build, const struct node *item, bool allow)
 	list->config_line = item->place.line;
 	keys_read(build, item, allow ? allow_keys : list_keys,
 		  allow ? "of an allow list" : "of a list", list);
-	if (!list->refresh_s)
-		list->refresh_s = list->url ? 3600 : 60;
+	list_interval_set(build, item, list);
 	list_source_check(build, item, list);
 }
 

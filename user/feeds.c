@@ -31,6 +31,7 @@
 #define RETRY_S		60
 #define YOUNG_S		2 /* a file younger than this may change again without showing it */
 #define BAD_LINES_SHOWN 3
+#define SPREAD_S	60   /* over which urls that are due at a start are asked */
 #define PATIENCE_MS	4000 /* with fetches, before all that came is put in force without them */
 #define SILENT_MS	2000 /* of a longer wait, before it is said */
 
@@ -72,6 +73,8 @@ static __u64 later(const struct attempt *attempt, __u64 delay_s)
 	/* A tenth to and fro, so that not all the world asks at the full hour. */
 	if (attempt->list->url && getrandom(&random, 1, 0) == 1)
 		delay_s = delay_s * (230 + random / 5) / 256;
+	if (delay_s < attempt->list->refresh_min_s)
+		delay_s = attempt->list->refresh_min_s;
 	return attempt->now_s + (delay_s ? delay_s : 1);
 }
 
@@ -411,13 +414,27 @@ static void attempt_look(struct attempt *attempt)
 	}
 }
 
+__u64 feed_may_ask_s(const struct config_list *list, const struct feed_state *state)
+{
+	__u64 now = time(NULL);
+
+	if (!list->url || !list->refresh_min_s || !state->last_attempt_s ||
+	    state->last_attempt_s > now)
+		return 0;
+	return state->last_attempt_s + list->refresh_min_s;
+}
+
 static bool attempt_wanted(const struct attempt *attempt, enum feed_how how)
 {
 	const struct feed_state *state = attempt->state;
 
-	if (how != FEED_DUE)
-		return how == FEED_CHANGED;
-	if (attempt->list->file) /* looking costs nothing */
+	if (how == FEED_CACHED)
+		return false;
+	/* A source that was never asked is no matter of this: the last attempt was another one's. */
+	if ((attempt->last || state->failures) &&
+	    feed_may_ask_s(attempt->list, state) > attempt->now_s)
+		return false;
+	if (how == FEED_CHANGED || attempt->list->file) /* looking at a file costs nothing */
 		return true;
 	/* Also when the clock was set back: nothing is put off by more than its interval. */
 	return state->unsaved || state->next_refresh_s <= attempt->now_s ||
@@ -671,6 +688,24 @@ bool feeds_cached(const struct config *config)
 			return false;
 	}
 	return true;
+}
+
+void feeds_spread(const struct config *config, const struct feed_states *states)
+{
+	__u64 now = time(NULL);
+	__u32 random;
+
+	for (size_t i = 0; i < config->lists_count; i++) {
+		const struct config_list *list = &config->lists[i];
+		struct feed_state *state = feeds_find(states, list->name);
+		__u32 most = list->refresh_s / 10 < SPREAD_S ? list->refresh_s / 10 : SPREAD_S;
+
+		if (!list->url || !state || !state->last_success_s || !state->next_refresh_s ||
+		    state->next_refresh_s > now)
+			continue;
+		if (getrandom(&random, sizeof(random), 0) == sizeof(random))
+			state->next_refresh_s = now + random % (most + 1);
+	}
 }
 
 __u64 feeds_next_refresh(const struct config *config, const struct feed_states *states)

@@ -86,6 +86,15 @@ void feeds_release(struct feed *feeds, size_t count); /* frees the images */
 /* Has every list of the configuration that reads a source a last good image that is still valid? */
 bool feeds_cached(const struct config *config);
 
+/* The earliest time that its source may be asked again (`refresh_min`); 0: any. */
+__u64 feed_may_ask_s(const struct config_list *list, const struct feed_state *state);
+
+/*
+ * At a start: urls that are due and have a last good image are asked within a minute, each at a time of its
+ * own, so that a machine, or a thousand that came back with the power, do not ask all at once.
+ */
+void feeds_spread(const struct config *config, const struct feed_states *states);
+
 /* The next time a list wants to be read, in seconds since 1970; 0: never. */
 __u64 feeds_next_refresh(const struct config *config, const struct feed_states *states);
 

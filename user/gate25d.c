@@ -197,6 +197,8 @@ static int agent_init(struct agent *agent)
 	if (!error)
 		error = load_init(agent);
 	if (!error)
+		error = files_init(agent);
+	if (!error)
 		error = links_init(agent);
 	if (!error)
 		error = upkeep_init(agent);
@@ -248,6 +250,7 @@ static void agent_free(struct agent *agent)
 	sd_event_source_unref(agent->load.late);
 	fetcher_free(agent->fetcher);
 	job_release(&agent->load.job);
+	files_release(agent);
 	links_release(agent);
 	sd_event_source_unref(agent->upkeep.timer);
 	sd_event_source_unref(agent->upkeep.tick);
@@ -365,7 +368,7 @@ int main(int argc, char **argv)
 	signals_block();
 	agent.config_path = options.config_path;
 	agent.load.lock = agent.links.lock = -1;
-	agent.load.job.fd = agent.links.job.fd = agent.upkeep.job.fd = -1;
+	agent.files.fd = agent.load.job.fd = agent.links.job.fd = agent.upkeep.job.fd = -1;
 	log_notice("gate25d %s starts", GATE25_VERSION);
 	if (!agent.config->policy_set)
 		log_notice("no `policy:` in %s: it enforces", options.config_path);
