@@ -35,7 +35,7 @@ VERSION	    := $(shell git describe --tags --match 'v[0-9]*' 2>/dev/null | sed '
 		 { cat VERSION; git rev-parse --short HEAD 2>/dev/null | sed 's/^/+g/'; } | tr -d '\n')
 
 PACKAGES    := libbpf libelf zlib libmnl libcurl libmicrohttpd jansson libsystemd smartcols \
-	       libcap-ng yaml-0.1
+	       libcap-ng yaml-0.1 libcares
 MULTIARCH   := $(shell $(CC) -print-multiarch 2>/dev/null)
 
 WARNINGS    := -Wall -Wextra -Werror
@@ -45,7 +45,7 @@ HARDEN_LD   ?= -pie -Wl,-z,relro,-z,now
 CPPFLAGS    += -I. -I$(BUILD) -D_GNU_SOURCE -DGATE25_VERSION='"$(VERSION)"' \
 	       -DGATE25_PRESETS='"$(PRESETS)"' \
 	       $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
-LIBS	    := $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -pthread -lm
+LIBS	    := $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -lresolv -pthread -lm
 CMOCKA	    := $(shell pkg-config --libs cmocka 2>/dev/null)
 USER_CC	    = $(CC) -std=gnu11 $(WARNINGS) $(HARDEN) $(CPPFLAGS) $(CFLAGS) $(SANITIZE)
 LINK	    = $(CC) $(CFLAGS) $(SANITIZE) $(HARDEN_LD) $(LDFLAGS) -Wl,--as-needed -o $@

@@ -15,6 +15,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "user/names.h"
+
 #define POLL_MS 200 /* how soon a cancel is seen */
 
 /* By all bodies together. Two that look at once may go beyond it by what curl has at a time. */
@@ -243,9 +245,16 @@ int fetch_all(struct fetch *fetches, size_t count, const atomic_bool *cancel)
 	if (!multi)
 		return -ENOMEM;
 	for (size_t i = 0; !error && i < count; i++)
-		error = fetch_begin(&fetches[i], multi);
+		error = names_is_url(fetches[i].url) ? 0 : fetch_begin(&fetches[i], multi);
 	if (!error)
 		error = fetches_run(multi, cancel);
+	for (size_t i = 0; !error && i < count; i++) {
+		if (!names_is_url(fetches[i].url))
+			continue;
+		names_fetch(&fetches[i], cancel);
+		atomic_fetch_add(&held_bytes, fetches[i].length);
+		error = fetches[i].error == -ECANCELED ? -ECANCELED : 0;
+	}
 	for (size_t i = 0; i < count; i++) {
 		if (fetches[i].handle) {
 			curl_multi_remove_handle(multi, fetches[i].handle);
@@ -272,6 +281,10 @@ const char *fetch_url_shown(const char *url, char *text, size_t size)
 {
 	const char *host = strstr(url, "://"), *at, *path;
 
+	if (names_is_url(url)) {
+		snprintf(text, size, "%s", names_shown(url));
+		return text;
+	}
 	host = host ? host + 3 : url;
 	path = host + strcspn(host, "/?#");
 	at = memchr(host, '@', path - host);

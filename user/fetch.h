@@ -26,6 +26,7 @@ struct fetch {
 	bool not_modified; /* 304: what we have is current; no body */
 	char *body;	   /* to be freed */
 	size_t length;
+	unsigned int new_ttl_s; /* names.h: how long it is good; 0: not said */
 	char new_etag[FETCH_ETAG], new_last_modified[FETCH_LAST_MODIFIED]; /* "": none given */
 	char why[200];
 	/* the implementation's */
