@@ -225,6 +225,13 @@ static void image_read(struct asker *asker, __u32 index)
 			image); /* without it the verdict stands, only the entry is not told */
 }
 
+const struct list_image *ask_list_image(struct asker *asker, __u32 index)
+{
+	if (!asker->images[index].tried)
+		image_read(asker, index);
+	return asker->images[index].image;
+}
+
 const char *ask_list_wide(struct asker *asker, __u32 index, char text[static WIDE_TEXT])
 {
 	if (!asker->images[index].tried)

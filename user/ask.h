@@ -14,6 +14,7 @@
 #include "user/addr.h"
 #include "user/config.h"
 #include "user/dataplane.h"
+#include "user/lists/image.h"
 #include "user/lists/wide.h"
 #include "user/reason.h"
 
@@ -70,6 +71,9 @@ int ask_open(const struct config *paths, struct guard *guard, struct asker **out
 void ask_close(struct asker *asker); /* NULL is fine */
 /* false: a load would put an older image of this list in force, or none, since this one is not on disk. */
 bool ask_list_kept(struct asker *asker, __u32 index);
+
+/* The image of a list of the generation, or its entries; NULL: there is none on disk. The asker's. */
+const struct list_image *ask_list_image(struct asker *asker, __u32 index);
 
 /* What of a list's last image, or entries, is too wide for any list (wide.h); NULL: nothing. */
 const char *ask_list_wide(struct asker *asker, __u32 index, char text[static WIDE_TEXT]);

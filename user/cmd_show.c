@@ -165,7 +165,7 @@ const struct command commands_show[] = {
 	  "           2 critical, 3 unknown\n\n"
 	  "  gate25 status\n",
 	  status_run },
-	{ "test", "ADDR…|- [--service NAME]",
+	{ "test", "ADDR…|-|--domain NAME [--service NAME]",
 	  "say what a connection from these addresses meets, and why",
 	  "One line an address, whose first word is BLOCKED, LIMITED, ALLOWED or PASS. `-` reads "
 	  "standard input,\n"
@@ -174,7 +174,9 @@ const struct command commands_show[] = {
 	  "of them\n"
 	  "is not BLOCKED.\n\n"
 	  "  --service NAME  of this service; else of the one with port 25, and of others where "
-	  "they differ\n\n"
+	  "they differ\n"
+	  "  --domain NAME   all addresses that the SPF record and the mail exchangers of a domain "
+	  "name\n\n"
 	  "  gate25 test 192.0.2.7 2001:db8::7\n",
 	  test_run },
 	{ "lists", "[VERB …]", "list the lists: entries, age, hits, errors",

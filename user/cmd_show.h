@@ -16,6 +16,10 @@ int status_run(struct cli *cli, int argc, char **argv);
 int test_run(struct cli *cli, int argc, char **argv);
 int lists_run(struct cli *cli, int argc, char **argv);
 
+/* test --domain (cmd_domain.c), of the service in that slot. An exit code. */
+struct asker;
+int test_domain(struct cli *cli, struct asker *asker, int slot, const char *domain);
+
 /* gate25 lists VERB (cmd_presets.c, cmd_refresh.c). argv[0] is the verb. */
 int lists_presets_run(struct cli *cli, int argc, char **argv);
 int lists_enable_run(struct cli *cli, int argc, char **argv);

@@ -19,7 +19,8 @@ struct question {
 	struct cli *cli;
 	struct gate25_source *addresses;
 	size_t count, room;
-	bool wrong; /* something was no address, and was named */
+	const char *domain; /* instead of addresses; or NULL */
+	bool wrong;	    /* something was no address, and was named */
 };
 
 /* ---------------------------------------------------------------- addresses */
@@ -219,7 +220,9 @@ static int question_answer(const struct question *question, const char *service)
 	if (error)
 		return error == -ENOENT ? EXIT_NOT_LOADED : cli_exit_code(error);
 	code = service_choose(cli, asker, service, &slot);
-	if (!code) {
+	if (!code && question->domain) {
+		code = test_domain(cli, asker, slot, question->domain);
+	} else if (!code) {
 		results = json_array();
 		code = question_ask(question, asker, slot, !service, results);
 		if (question->wrong && (code == EXIT_DONE || code == EXIT_NOT_BLOCKED))
@@ -234,12 +237,16 @@ int test_run(struct cli *cli, int argc, char **argv)
 {
 	struct question question = { .cli = cli };
 	const char *service = NULL;
-	const struct cli_option options[] = { { "service", NULL, &service }, { NULL, NULL, NULL } };
+	const struct cli_option options[] = { { "service", NULL, &service },
+					      { "domain", NULL, &question.domain },
+					      { NULL, NULL, NULL } };
 	int code = cli_options(cli, argc, argv, options, &argc, &argv);
 
 	if (!code)
 		code = cli_paths(cli);
-	if (!code)
+	if (!code && question.domain && argc)
+		code = cli_fail(cli, EXIT_USAGE, "--domain stands alone, without addresses");
+	if (!code && !question.domain)
 		code = addresses_read(&question, argc, argv);
 	if (!code)
 		code = question_answer(&question, service);

@@ -58,6 +58,7 @@ void config_free(struct config *config)
 		free(config->files[i]);
 	free(config->files);
 	free(config->lists);
+	free(config->resolver);
 	free(config->metrics_listen);
 	free(config->state_dir);
 	free(config->run_dir);

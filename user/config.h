@@ -46,7 +46,9 @@ struct config_service {
 /* A block list or an allow list. Services are bits by index in config.services. */
 struct config_list {
 	char name[GATE25_NAME];
-	char *file, *url; /* one of them, or entries */
+	char *file, *url; /* one of them, or entries; names are a url too (names.h) */
+	unsigned int names_count;
+	bool by_ttl; /* names without `refresh`: asked again when what DNS said is over */
 	struct prefix *entries;
 	size_t entries_count;
 	enum list_format format;
@@ -90,6 +92,7 @@ struct config {
 	double events_per_s;	      /* most events a second and CPU; default 100 */
 	__u64 translated[GATE25_TRANSLATED][2];
 	unsigned int translated_count;
+	char *resolver;	      /* that is asked for names; NULL: those of the system */
 	char *metrics_listen; /* "127.0.0.1:9925", "[::1]:9925", or "off" */
 	char *state_dir, *run_dir, *pin_dir;
 	char **files; /* what was read: the file itself, then what it includes */

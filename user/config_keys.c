@@ -311,7 +311,7 @@ const struct key interface_keys[] = { { "name", interface_name_read, NULL, NULL 
 				      { "mode", mode_read, NULL, NULL },
 				      { 0 } };
 
-/* In the order in which they are read: addresses need `translated`, lists and limits need the services. */
+/* In the order in which they are read: addresses need `translated`, lists and limits need the services, names the resolver. */
 const struct key root_keys[] = {
 	{ "include", NULL, NULL, NULL }, /* followed when the tree was made */
 	{ "state_dir", state_dir_read, NULL, NULL },
@@ -323,6 +323,7 @@ const struct key root_keys[] = {
 	{ "services", services_read, service_keys, NULL },
 	{ "policy", observe_root_read, NULL, NULL },
 	{ "threshold", threshold_read, NULL, NULL },
+	{ "resolver", resolver_read, NULL, NULL },
 	{ "allow", allow_read, allow_keys, NULL },
 	{ "lists", lists_read, list_keys, NULL },
 	{ "limits", limits_read, limits_keys, NULL },

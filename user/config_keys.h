@@ -44,6 +44,12 @@ void services_read(struct build *build, const struct node *value, void *target);
 void ports_read(struct build *build, const struct node *value, void *target);
 void limits_read(struct build *build, const struct node *value, void *target);
 
+/* Names that stand for addresses (config_names.c): `target` is a list; of resolver_read() the config. */
+void spf_read(struct build *build, const struct node *value, void *target);
+void mx_read(struct build *build, const struct node *value, void *target);
+void host_read(struct build *build, const struct node *value, void *target);
+void resolver_read(struct build *build, const struct node *value, void *target);
+
 /* Readers that several tables share; `target` is what their first argument says. */
 void observe_read(struct build *build, const struct node *value, bool *observe);
 void action_read(struct build *build, const struct node *value, __u8 *action);

@@ -300,15 +300,14 @@ const struct key list_keys[] = { LIST_SOURCE_KEYS,
 				 LIST_LATER_KEYS,
 				 { 0 } };
 
-static const char by_name_later[] = "write the addresses under entries:";
 const struct key allow_keys[] = {
 	LIST_SOURCE_KEYS,
 	{ "weight", NULL, NULL, "an allow list outweighs every block list; remove it" },
 	{ "action", NULL, NULL, "an allow list passes; remove it" },
 	{ "policy", NULL, NULL, "an allow list always holds; remove it" },
-	{ "spf", NULL, NULL, by_name_later },
-	{ "mx", NULL, NULL, by_name_later },
-	{ "host", NULL, NULL, by_name_later },
+	{ "spf", spf_read, NULL, NULL },
+	{ "mx", mx_read, NULL, NULL },
+	{ "host", host_read, NULL, NULL },
 	LIST_LATER_KEYS,
 	{ 0 },
 };
@@ -327,16 +326,18 @@ static __u8 mail_services(const struct config *config)
 static void list_source_check(struct build *build, const struct node *item,
 			      const struct config_list *list)
 {
-	unsigned int sources =
-		!!node_get(item, "file") + !!node_get(item, "url") + !!node_get(item, "entries");
+	bool names = node_get(item, "spf") || node_get(item, "mx") || node_get(item, "host");
+	unsigned int sources = !!node_get(item, "file") + !!node_get(item, "url") +
+			       !!node_get(item, "entries") + (list->allow && names);
 
 	if (!node_get(item, "name"))
 		reading_error(build->reading, item->place,
 			      "%s: an item has no name; write {name: NAME, file: PATH}", item->key);
 	if (sources != 1)
 		reading_error(build->reading, item->place,
-			      "%s '%s': needs one of file:, url: or entries:, not %u of them",
-			      item->key, list->name, sources);
+			      "%s '%s': needs one of file:, url: or entries:%s, not %u of them",
+			      item->key, list->name,
+			      list->allow ? ", or names (spf:, mx:, host:)" : "", sources);
 	if (list->url && !strncmp(list->url, "http:", 5) && !list->insecure)
 		reading_error(build->reading, item->place,
 			      "%s '%s': http without s can be forged on its way; use https, or say "
@@ -367,6 +368,9 @@ static void list_interval_set(struct build *build, const struct node *item,
 {
 	if (list->url && url_is_of(list->url, "spamhaus.org") && list->refresh_min_s < 3600)
 		list->refresh_min_s = 3600;
+	list->by_ttl = list->names_count && !list->refresh_s;
+	if (list->names_count)
+		list->format = LIST_PLAIN; /* that is what they are made into */
 	if (!list->refresh_s)
 		list->refresh_s = list->url ? 3600 : 60;
 	else if (list->refresh_s < list->refresh_min_s)

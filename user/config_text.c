@@ -13,8 +13,8 @@
 
 #include "user/config_value.h"
 
-/* Names that stand for addresses which only a later version can look up. */
-static bool prefix_is_later(const char *text)
+/* Names that stand for addresses: keys of their own, not entries. */
+static bool prefix_is_name(const char *text)
 {
 	static const char *const schemes[] = { "spf:", "mx:", "host:" };
 
@@ -32,9 +32,12 @@ static void prefix_is_mapping(struct reading *reading, const struct node *node)
 
 	if (node->count)
 		snprintf(first, sizeof(first), "%s:", node->items[0]->key);
-	if (prefix_is_later(first))
-		reading_error(reading, node->place, "%s: '%s' is not there yet; write addresses",
-			      node->key, first);
+	if (prefix_is_name(first))
+		reading_error(
+			reading, node->place,
+			"%s: holds addresses; write '%s' as a key of its own beside it, as in "
+			"{name: big, spf: [example.com]}",
+			node->key, first);
 	else
 		reading_error(
 			reading, node->place,
@@ -54,8 +57,10 @@ bool value_prefix(struct reading *reading, const struct node *node, const __u64 
 	text = value_text(reading, node);
 	if (!text)
 		return false;
-	if (prefix_is_later(text)) {
-		reading_error(reading, node->place, "%s: '%s' is not there yet; write addresses",
+	if (prefix_is_name(text)) {
+		reading_error(reading, node->place,
+			      "%s: '%s' is a name; write it as a key of its own, as in {name: big, "
+			      "spf: [example.com]}",
 			      node->key, text);
 		return false;
 	}

@@ -19,7 +19,7 @@
 #include "user/addr.h"
 
 #define TRY_MS	   2000 /* for an answer; doubles with each of … */
-#define TRIES	   3
+#define TRIES	   2
 #define POLL_MS	   100 /* how soon a cancel is seen */
 #define EDNS_BYTES 1232
 
@@ -167,7 +167,6 @@ static int status_error(int status)
 	case ARES_ENOMEM:
 		return -ENOMEM;
 	case ARES_ETIMEOUT:
-	case ARES_ECONNREFUSED:
 		return -ETIMEDOUT;
 	case ARES_ECANCELLED:
 	case ARES_EDESTRUCTION:
@@ -343,7 +342,7 @@ const char *dns_why(int error)
 	case -ETIMEDOUT:
 		return "the resolver does not answer";
 	case -EAGAIN:
-		return "the resolver cannot tell now (SERVFAIL or REFUSED)";
+		return "the resolver cannot tell now (out of reach, SERVFAIL or REFUSED)";
 	case -EBADMSG:
 		return "the answer is damaged";
 	default:

@@ -120,7 +120,9 @@ static void attempt_succeed(struct attempt *attempt, struct list_image *image, b
 	if (state->failures)
 		log_notice("list %s: read again with success", attempt->list->name);
 	state->last_success_s = attempt->now_s;
-	state->next_refresh_s = later(attempt, attempt->list->refresh_s);
+	state->next_refresh_s = later(attempt, attempt->list->by_ttl && attempt->fetch.new_ttl_s ?
+						       attempt->fetch.new_ttl_s :
+						       attempt->list->refresh_s);
 	state->failures = 0;
 	state->error[0] = '\0';
 	attempt->feed->image = image;

@@ -42,7 +42,7 @@ _gate25() {
 		case $command in
 		'') words="$commands --config --json --help --version" ;;
 		status) words='--check' ;;
-		test) words='--service -' ;;
+		test) words='--service --domain -' ;;
 		lists | feeds) words='presets enable --accept-terms --asn --from' ;;
 		log) words='--limit' ;;
 		load | unload) words=$(ls /sys/class/net) ;;
