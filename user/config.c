@@ -53,6 +53,8 @@ void config_free(struct config *config)
 		free(config->lists[i].file);
 		free(config->lists[i].url);
 		free(config->lists[i].entries);
+		free(config->lists[i].column);
+		free(config->lists[i].member);
 	}
 	for (size_t i = 0; i < config->files_count; i++)
 		free(config->files[i]);
@@ -155,6 +157,21 @@ int config_read_paths(const char *path, bool *faults, struct config **out)
 	reading_end(&reading);
 	*out = config;
 	return 0;
+}
+
+struct parse_settings config_list_settings(const struct config *config,
+					   const struct config_list *list)
+{
+	return (struct parse_settings){
+		.format = list->format,
+		.translated = config->translated,
+		.translated_count = config->translated_count,
+		.foreign = list->url != NULL,
+		.allow = list->allow,
+		.column = list->column,
+		.member = list->member,
+		.codes = &list->codes,
+	};
 }
 
 const struct config_list *config_list_find(const struct config *config, const char *name)

@@ -52,6 +52,8 @@ struct config_list {
 	struct prefix *entries;
 	size_t entries_count;
 	enum list_format format;
+	struct list_codes codes; /* of a zone; none: all of its entries */
+	char *column, *member;	 /* of CSV, of JSON; NULL: not set */
 	int weight;  /* -100..100, not 0 */
 	__u8 action; /* enum gate25_verdict */
 	bool allow, observe, insecure;
@@ -118,6 +120,10 @@ __u8 config_limited(const struct config *config);
  * config_read() would have failed. 0 or -ENOMEM: a file that is not there is no failure.
  */
 int config_read_paths(const char *path, bool *faults, struct config **out);
+
+/* How the text of a list's source is to be read; borrows from both. */
+struct parse_settings config_list_settings(const struct config *config,
+					   const struct config_list *list);
 
 /* The list of that name, or NULL. The service's index, or -1. */
 const struct config_list *config_list_find(const struct config *config, const char *name);

@@ -209,21 +209,70 @@ static void entries_read(struct build *build, const struct node *value, void *ta
 
 static void format_read(struct build *build, const struct node *value, void *target)
 {
-	static const char later[] = "this version reads plain and rbldnsd";
 	static const struct word words[] = { { "auto", LIST_AUTO, NULL },
 					     { "plain", LIST_PLAIN, NULL },
 					     { "rbldnsd", LIST_RBLDNSD, NULL },
-					     { "csv", 0, later },
-					     { "json", 0, later },
-					     { "drop", 0, later },
-					     { "dshield", 0, later },
-					     { "rpz", 0, later },
+					     { "ip4set", LIST_RBLDNSD, NULL },
+					     { "combined", LIST_RBLDNSD, NULL },
+					     { "ip4tset", LIST_IP4TSET, NULL },
+					     { "ip4trie", LIST_IP4TRIE, NULL },
+					     { "ip6tset", LIST_IP6TSET, NULL },
+					     { "ip6trie", LIST_IP6TRIE, NULL },
+					     { "drop", LIST_DROP, NULL },
+					     { "dshield", LIST_DSHIELD, NULL },
+					     { "csv", LIST_CSV, NULL },
+					     { "rpz", LIST_RPZ, NULL },
+					     { "json", LIST_JSON, NULL },
 					     { 0 } };
 	struct config_list *list = target;
 	int word;
 
 	if (value_word(build->reading, value, words, &word))
 		list->format = word;
+}
+
+static void code_add(struct build *build, const struct node *value, struct list_codes *codes)
+{
+	const char *text = value_text(build->reading, value), *why;
+
+	if (text && codes_add(codes, text, &why))
+		reading_error(build->reading, value->place, "codes: '%s': %s", text, why);
+}
+
+static void codes_read(struct build *build, const struct node *value, void *target)
+{
+	struct config_list *list = target;
+
+	if (value->kind != NODE_SEQUENCE) {
+		code_add(build, value, &list->codes);
+		return;
+	}
+	for (size_t i = 0; i < value->count; i++)
+		code_add(build, value->items[i], &list->codes);
+	if (!value->count)
+		reading_error(build->reading, value->place,
+			      "codes: is empty; write codes: 127.0.0.2, or leave the key out");
+}
+
+static void text_read(struct build *build, const struct node *value, char **out)
+{
+	const char *text = value_text(build->reading, value);
+
+	if (!text)
+		return;
+	*out = strdup(text);
+	if (!*out)
+		build->reading->failure = -ENOMEM;
+}
+
+static void column_read(struct build *build, const struct node *value, void *target)
+{
+	text_read(build, value, &((struct config_list *)target)->column);
+}
+
+static void member_read(struct build *build, const struct node *value, void *target)
+{
+	text_read(build, value, &((struct config_list *)target)->member);
 }
 
 static void weight_read(struct build *build, const struct node *value, void *target)
@@ -280,7 +329,8 @@ static void insecure_read(struct build *build, const struct node *value, void *t
 #define LIST_SOURCE_KEYS                                                                           \
 	{ "name", list_name_read, NULL, NULL }, { "file", list_file_read, NULL, NULL },            \
 		{ "url", list_url_read, NULL, NULL }, { "entries", entries_read, NULL, NULL },     \
-		{ "format", format_read, NULL, NULL },                                             \
+		{ "format", format_read, NULL, NULL }, { "codes", codes_read, NULL, NULL },        \
+		{ "column", column_read, NULL, NULL }, { "member", member_read, NULL, NULL },      \
 		{ "services", list_services_read, NULL, NULL },                                    \
 		{ "refresh", refresh_read, NULL, NULL },                                           \
 		{ "refresh_min", refresh_min_read, NULL, NULL },                                   \
@@ -288,7 +338,7 @@ static void insecure_read(struct build *build, const struct node *value, void *t
 		"insecure", insecure_read, NULL, NULL                                              \
 	}
 #define LIST_LATER_KEYS                                                                            \
-	{ "max_age", NULL, NULL, "remove it" }, { "codes", NULL, NULL, "remove it" },              \
+	{ "max_age", NULL, NULL, "remove it" },                                                    \
 	{                                                                                          \
 		"headers", NULL, NULL, "fetch the list yourself and name its file:"                \
 	}
@@ -323,6 +373,34 @@ static __u8 mail_services(const struct config *config)
 	return mask;
 }
 
+/* Keys that only some formats look at: elsewhere they would be silently without effect. */
+static void list_format_check(struct build *build, const struct node *item,
+			      const struct config_list *list)
+{
+	bool zone = list->format >= LIST_RBLDNSD && list->format <= LIST_IP6TRIE;
+	const struct {
+		bool set, fits;
+		const char *key, *needs;
+	} keys[] = {
+		{ list->codes.count, zone || !list->format, "codes", "a zone: format: rbldnsd" },
+		{ list->column, list->format == LIST_CSV || !list->format, "column",
+		  "format: csv" },
+		{ list->member, list->format == LIST_JSON || !list->format, "member",
+		  "format: json" },
+	};
+
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+		if (keys[i].set && (!keys[i].fits || node_get(item, "entries")))
+			reading_error(build->reading, item->place,
+				      "%s '%s': %s: goes only with a source of %s", item->key,
+				      list->name, keys[i].key, keys[i].needs);
+	if (list->format == LIST_CSV && !list->column)
+		reading_error(build->reading, item->place,
+			      "%s '%s': format: csv needs column:, the name or the number of the "
+			      "column of addresses",
+			      item->key, list->name);
+}
+
 static void list_source_check(struct build *build, const struct node *item,
 			      const struct config_list *list)
 {
@@ -338,6 +416,7 @@ static void list_source_check(struct build *build, const struct node *item,
 			      "%s '%s': needs one of file:, url: or entries:%s, not %u of them",
 			      item->key, list->name,
 			      list->allow ? ", or names (spf:, mx:, host:)" : "", sources);
+	list_format_check(build, item, list);
 	if (list->url && !strncmp(list->url, "http:", 5) && !list->insecure)
 		reading_error(build->reading, item->place,
 			      "%s '%s': http without s can be forged on its way; use https, or say "

@@ -27,7 +27,7 @@
 #include "user/log.h"
 #include "user/state.h"
 
-#define PARSER_VERSION	2 /* raise it when the same bytes are parsed to another image */
+#define PARSER_VERSION	3 /* raise it when the same bytes are parsed to another image */
 #define RETRY_S		60
 #define YOUNG_S		2 /* a file younger than this may change again without showing it */
 #define BAD_LINES_SHOWN 3
@@ -133,12 +133,11 @@ static void attempt_succeed(struct attempt *attempt, struct list_image *image, b
 
 static __u32 settings_digest(const struct config *config, const struct config_list *list)
 {
+	const struct parse_settings settings = config_list_settings(config, list);
 	const char *source = list->file ? list->file : list->url ? list->url : "";
-	__u64 digest = list_digest(PARSER_VERSION + ((__u64)list->format << 8), source,
-				   strlen(source) + 1);
+	__u64 digest = list_digest(PARSER_VERSION, source, strlen(source) + 1);
 
-	digest = list_digest(digest, config->translated,
-			     config->translated_count * sizeof(config->translated[0]));
+	digest = parse_settings_digest(digest, &settings);
 	return ((digest ^ digest >> 32) & ~1U) | list->allow;
 }
 
@@ -188,19 +187,15 @@ static int attempt_parse(struct attempt *attempt, const char *text, size_t lengt
 {
 	const struct config *config = attempt->config;
 	struct telling telling = { .list = attempt->list };
-	const struct parse_settings settings = {
-		.format = attempt->list->format,
-		.translated = config->translated,
-		.translated_count = config->translated_count,
-		.foreign = attempt->list->url != NULL,
-		.bad_line = bad_line_tell,
-		.context = &telling,
-	};
+	struct parse_settings settings = config_list_settings(config, attempt->list);
 	enum gate25_list_error kind = GATE25_LIST_ERROR_PARSE;
 	struct list_image *image = NULL;
 	const char *why = "not a list";
-	int error = list_parse(text, length, &settings, &image, &why);
+	int error;
 
+	settings.bad_line = bad_line_tell;
+	settings.context = &telling;
+	error = list_parse(text, length, &settings, &image, &why);
 	if (!error) {
 		error_count(attempt, GATE25_LIST_ERROR_BAD_LINE, image->bad_lines);
 		why = image_refuse(image, &kind);

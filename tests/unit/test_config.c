@@ -119,8 +119,17 @@ static const struct refusal {
 	  "key 'weight' is not there yet; an allow list outweighs" },
 	{ "later action", "lists: [{name: a, file: /a, action: refuse}]\n",
 	  "action 'refuse' is not there yet; use drop" },
-	{ "later format", "lists: [{name: a, file: /a, format: csv}]\n",
-	  "this version reads plain and rbldnsd" },
+	{ "CSV without a column", "lists: [{name: a, file: /a, format: csv}]\n",
+	  "format: csv needs column:" },
+	{ "codes of no zone", "lists: [{name: a, file: /a, format: plain, codes: 127.0.0.2}]\n",
+	  "codes: goes only with a source of a zone" },
+	{ "codes of entries", "lists: [{name: a, entries: [192.0.2.1], codes: 127.0.0.2}]\n",
+	  "codes: goes only with" },
+	{ "codes that are none", "lists: [{name: a, file: /a, codes: 127.0.0}]\n",
+	  "codes: '127.0.0': a filter of codes looks like" },
+	{ "no codes", "lists: [{name: a, file: /a, codes: []}]\n", "codes: is empty" },
+	{ "member of no JSON", "lists: [{name: a, file: /a, format: drop, member: x}]\n",
+	  "member: goes only with" },
 	{ "later limit", "limits: {open: {source: 50}}\n", "key 'open' is not there yet" },
 	{ "spf", "allow: [{name: a, spf: [\"example.com/24\"]}]\n",
 	  "spf: 'example.com/24' is no domain; write spf: [example.com]" },
@@ -199,7 +208,8 @@ static const char whole[] =
 	"translated: [\"2001:db8:64::/96\"]\n"
 	"allow:\n  - {name: own, entries: [192.0.2.0/24, \"2001:db8:64::c633:6407\"]}\n"
 	"lists:\n"
-	"  - {name: a, file: a.txt, weight: 2, format: rbldnsd, refresh: 2h}\n"
+	"  - {name: a, file: a.txt, weight: 2, format: ip4set, refresh: 2h, codes: "
+	"\"127.0.0.[2;5..7]\"}\n"
 	"  - {name: b, url: \"http://h/b\", insecure: true, weight: -1, policy: observe,\n"
 	"     services: [submission]}\n"
 	"limits:\n  source: {rate: 300/min, burst: 150, policy: observe}\n"
@@ -235,6 +245,7 @@ static void check_lists(const struct config *config)
 	assert_int_equal(own->entries[1].address.lo, 0xc6336407);
 	assert_int_equal(a->weight, 2);
 	assert_int_equal(a->format, LIST_RBLDNSD);
+	assert_true(codes_match(&a->codes, 0x7f000006) && !codes_match(&a->codes, 0x7f000004));
 	assert_int_equal(a->services, 1); /* where port 25 is */
 	assert_int_equal(a->refresh_s, 7200);
 	assert_int_equal(a->action, GATE25_DROP);

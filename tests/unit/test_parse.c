@@ -301,7 +301,8 @@ static const struct {
 } refusals[] = {
 	{ "a web page", LIST_AUTO, "\n <!DOCTYPE html><html>\n192.0.2.7\n192.0.2.8\n", "web page" },
 	{ "a web page, plain", LIST_PLAIN, "<html>\n", "web page" },
-	{ "JSON", LIST_AUTO, "{\"list\": [\"192.0.2.7\"]}\n", "JSON" },
+	{ "JSON without a list", LIST_AUTO, "{\"lists\": [\"192.0.2.7\"]}\n", "member:" },
+	{ "JSON, plain", LIST_PLAIN, "{\"list\": [\"192.0.2.7\"]}\n", "JSON" },
 	{ "JSON lines", LIST_PLAIN, "[\n\"192.0.2.7\"]\n", "JSON" },
 	{ "prose", LIST_AUTO, "Dear user,\nyou fetch too often.\n", "no line" },
 	{ "prose, plain", LIST_PLAIN, "Dear user,\nyou fetch too often.\n", "no line" },
@@ -318,9 +319,10 @@ static const struct {
 	{ "expired, the earliest counts", LIST_RBLDNSD,
 	  "$TIMESTAMP 0 2026:05:01\n$TIMESTAMP 0 2027:01:01\n10.0.0.1\n", "expired" },
 	{ "another type", LIST_RBLDNSD,
-	  "$DATASET ip4set @\n10.0.0.1\n$DATASET dnset @\nexample.com\n", "another type" },
-	{ "type with a longer name", LIST_RBLDNSD, "$DATASET ip4setx @\n", "another type" },
-	{ "no type", LIST_RBLDNSD, "$DATASET # ip4set @\n10.0.0.1\n", "another type" },
+	  "$DATASET ip4set @\n10.0.0.1\n$DATASET dnset @\nexample.com\n", NULL },
+	{ "type that is none", LIST_RBLDNSD, "$DATASET dns @\n", "type that is not known" },
+	{ "type with a longer name", LIST_RBLDNSD, "$DATASET ip4setx @\n", "not known" },
+	{ "no type", LIST_RBLDNSD, "$DATASET # ip4set @\n10.0.0.1\n", "not known" },
 	{ "no base zone", LIST_RBLDNSD, "$DATASET ip4set a b\n10.0.0.1\n", "(@)" },
 	{ "entries before", LIST_RBLDNSD, "10.0.0.1\n$DATASET ip4set @\n10.0.0.3\n", "before" },
 };

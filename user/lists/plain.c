@@ -102,9 +102,14 @@ static bool scan_address6(struct scan *scan, struct gate25_source *out)
 }
 
 /* What is no IPv4 address and begins like one is no IPv6 address either. */
-static bool scan_address(struct scan *scan, struct gate25_source *out)
+static inline bool scan_any(struct scan *scan, struct gate25_source *out)
 {
 	return scan_address4(scan, out) || scan_address6(scan, out);
+}
+
+bool scan_address(struct scan *scan, struct gate25_source *out)
+{
+	return scan_any(scan, out);
 }
 
 static const char *scan_length(struct scan *scan, struct gate25_source *first,
@@ -136,13 +141,13 @@ static bool scan_spaced_end(struct scan *scan, struct gate25_source *last)
 	if (ahead.at == scan->at || !scan_take(&ahead, '-'))
 		return false;
 	scan_skip_blanks(&ahead);
-	if (!scan_address(&ahead, last))
+	if (!scan_any(&ahead, last))
 		return false;
 	*scan = ahead;
 	return true;
 }
 
-static const char *check_range(const struct gate25_source *first, const struct gate25_source *last)
+const char *check_range(const struct gate25_source *first, const struct gate25_source *last)
 {
 	if (first->family != last->family)
 		return "a range of two families";
@@ -151,27 +156,35 @@ static const char *check_range(const struct gate25_source *first, const struct g
 	return NULL;
 }
 
-/* NULL, or why it is no entry. */
-static const char *scan_entry(struct scan *scan, struct gate25_source *first,
-			      struct gate25_source *last)
+/* NULL, or why it is no entry. What follows it is the caller's business. */
+static inline const char *scan_entry(struct scan *scan, struct gate25_source *first,
+				     struct gate25_source *last)
 {
 	const char *why = NULL;
 
-	if (!scan_address(scan, first))
+	if (!scan_any(scan, first))
 		return NOT_AN_ADDRESS;
 	*last = *first;
 	if (scan_take(scan, '/')) {
 		why = scan_length(scan, first, last);
 	} else if (scan_take(scan, '-')) {
-		why = scan_address(scan, last) ? check_range(first, last) : NOT_AN_ADDRESS;
+		why = scan_any(scan, last) ? check_range(first, last) : NOT_AN_ADDRESS;
 	} else if (scan_blank(scan) && scan_spaced_end(scan, last)) {
 		why = check_range(first, last);
 	}
-	if (why)
-		return why;
-	if (!scan_done(scan) && !scan_blank(scan) && !scan_at(scan, ','))
-		return NOT_AN_ADDRESS;
-	return NULL;
+	return why;
+}
+
+const char *scan_whole_entry(const char *text, size_t length, struct gate25_source *first,
+			     struct gate25_source *last)
+{
+	struct scan scan = { .at = text, .end = text + length };
+	const char *why;
+
+	scan_skip_blanks(&scan);
+	why = scan_entry(&scan, first, last);
+	scan_skip_blanks(&scan);
+	return why || scan.at == scan.end ? why : NOT_AN_ADDRESS;
 }
 
 static int plain_line(struct reading *reading, struct scan *scan)
@@ -179,10 +192,14 @@ static int plain_line(struct reading *reading, struct scan *scan)
 	struct gate25_source first, last;
 	const char *why;
 
-	if (scan_done(scan))
+	if (scan_done(scan)) {
+		reading_comment(reading, *scan);
 		return 0;
+	}
 	reading->lines++;
 	why = scan_entry(scan, &first, &last);
+	if (!why && !scan_done(scan) && !scan_blank(scan) && !scan_at(scan, ','))
+		why = NOT_AN_ADDRESS;
 	if (!why && memchr(scan->at, 0, scan->end - scan->at))
 		why = "a NUL byte";
 	if (why)
@@ -192,5 +209,8 @@ static int plain_line(struct reading *reading, struct scan *scan)
 
 int plain_read(struct reading *reading, const char *text, size_t length)
 {
-	return reading_lines(reading, text, length, plain_line);
+	int error = reading_lines(reading, text, length, plain_line);
+
+	reading_count(reading);
+	return error;
 }

@@ -1,16 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * rbldnsd zones with ip4set data, read as rbldnsd 1.0 itself reads them.
+ * rbldnsd's zones, read as rbldnsd 1.0 itself reads them.
  *
- * In: text. Out: ranges, less what the zone excludes. What a zone would answer (A, TXT, SOA, NS,
- * TTL) is only looked at where it decides whether rbldnsd takes the line.
- *
- * rbldnsd expands each entry into /8, /16, /24 and /32 (as few as there can be). Of those that
- * cover an address the most specific ones decide, and among them an exclusion wins. So an entry
- * loses, at each of its levels, what is excluded at that level or at a more specific one.
+ * In: text. Out: ranges, less what the zone excludes. Here are its lines, specials and data sets;
+ * what an entry means is the business of the data set's type (zone_types.c). What a zone would
+ * answer beside A and TXT (SOA, NS, TTL) is not looked at.
  */
-#include "user/lists/reading.h"
-#include "user/lists/wide.h"
+#include "user/lists/zone.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -19,270 +15,51 @@
 #include <strings.h>
 #include <time.h>
 
-enum { LEVEL_32, LEVEL_24, LEVEL_16, LEVEL_8, LEVELS };
-#define PIECES (2 * LEVELS - 1)
+static const struct zone_value value_none = { .code = ZONE_CODE, .text = "" };
 
-struct piece {
-	__u32 first, last;
-	unsigned int level;
-};
+/* ---------------------------------------------------------------- data sets */
 
-struct zone {
-	struct ranges listed;
-	struct ranges excluded[LEVELS];
-	__u64 max_range; /* addresses; 0: no bound */
-	time_t now, expires;
-	bool entries;	   /* an entry or a default was seen before any $DATASET */
-	bool datasets;	   /* there are $DATASET lines */
-	bool dataset_base; /* the one at hand belongs to the zone itself */
-	bool any_base;
-};
-
-/* ---------------------------------------------------------------- levels */
-
-/* How rbldnsd expands a range: at most two pieces a level, ends first. */
-static unsigned int expand(__u32 range_first, __u32 range_last, struct piece pieces[PIECES])
+static void dataset_release(struct zone *zone)
 {
-	__s64 first = range_first, last = range_last; /* in blocks of the level */
-	unsigned int count = 0, level, shift;
-
-#define PIECE(from, to, at)                                                                        \
-	(pieces[count++] = (struct piece){ (from) << shift, (((to) + 1) << shift) - 1, at })
-	for (level = LEVEL_32; level < LEVEL_8; level++) {
-		shift = 8 * level;
-		if ((first | 255) >= last) { /* what is left lies in one block of the next level */
-			if (last - first == 255)
-				PIECE(first, last, level + 1);
-			else if (first <= last)
-				PIECE(first, last, level);
-			return count;
-		}
-		if (first & 255)
-			PIECE(first, first | 255, level);
-		if ((last & 255) != 255)
-			PIECE(last & ~255LL, last, level);
-		first = (first + 255) >> 8;
-		last = ((last + 1) >> 8) - 1;
-	}
-	shift = 8 * LEVEL_8;
-	if (first <= last)
-		PIECE(first, last, LEVEL_8);
-#undef PIECE
-	return count;
-}
-
-/* The first hole that does not end before `address`; `excluded` is settled. */
-static size_t hole_find(const struct ranges *excluded, __u32 address)
-{
-	size_t low = 0, high = excluded->count4, middle;
-
-	while (low < high) {
-		middle = (low + high) / 2;
-		if (excluded->ranges4[middle].last < address)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
-}
-
-static bool touches(const struct range4 *range, const struct ranges *excluded)
-{
-	size_t hole = hole_find(excluded, range->first);
-
-	return hole < excluded->count4 && excluded->ranges4[hole].first <= range->last;
-}
-
-/* Adds [first, last] without what is excluded. */
-static int subtract(struct ranges *out, __u32 first, __u32 last, const struct ranges *excluded)
-{
-	const struct range4 *hole = excluded->ranges4 + hole_find(excluded, first);
-	const struct range4 *end = excluded->ranges4 + excluded->count4;
-	__u64 from = first;
-	int error = 0;
-
-	for (; hole < end && hole->first <= last && !error; hole++) {
-		if (hole->first > from)
-			error = ranges_add4(out, from, hole->first - 1);
-		from = (__u64)hole->last + 1;
-	}
-	if (!error && from <= last)
-		error = ranges_add4(out, from, last);
-	return error;
-}
-
-/* Each level excludes what the more specific ones do, too; no level lists the test records. */
-static int exclusions_settle(struct zone *zone)
-{
-	int error = ranges_add4(&zone->excluded[LEVEL_32], 0x7f000000, 0x7fffffff);
-
-	for (int level = LEVEL_32; level < LEVELS && !error; level++) {
-		const struct ranges *below = level ? &zone->excluded[level - 1] : NULL;
-
-		for (size_t i = 0; below && i < below->count4 && !error; i++)
-			error = ranges_add4(&zone->excluded[level], below->ranges4[i].first,
-					    below->ranges4[i].last);
-		if (!error)
-			error = ranges_settle(&zone->excluded[level]);
-	}
-	return error;
-}
-
-/* What the data set at hand lists goes to `out`; an entry that no exclusion touches stays whole. */
-static int dataset_finish(struct zone *zone, struct ranges *out)
-{
-	struct piece pieces[PIECES];
-	unsigned int count;
-	int error = exclusions_settle(zone);
-
-	for (size_t i = 0; i < zone->listed.count4 && !error; i++) {
-		const struct range4 *range = &zone->listed.ranges4[i];
-
-		if (!touches(range, &zone->excluded[LEVEL_8])) {
-			error = ranges_add4(out, range->first, range->last);
-			continue;
-		}
-		count = expand(range->first, range->last, pieces);
-		for (unsigned int j = 0; j < count && !error; j++)
-			error = subtract(out, pieces[j].first, pieces[j].last,
-					 &zone->excluded[pieces[j].level]);
-	}
 	ranges_release(&zone->listed);
-	for (int level = 0; level < LEVELS; level++)
+	for (int level = 0; level < LEVELS; level++) {
 		ranges_release(&zone->excluded[level]);
-	return error;
-}
-
-/* ---------------------------------------------------------------- entries */
-
-static __u32 mask4(unsigned int bits)
-{
-	return bits ? ~0U << (32 - bits) : 0;
-}
-
-/* One to four octets; returns the bits that they are, or 0. Leading zeros are decimal. */
-static unsigned int scan_octets(struct scan *scan, __u32 *out)
-{
-	unsigned int bits = 0;
-	__u32 octet;
-
-	*out = 0;
-	do {
-		if (!scan_digit(scan))
-			return 0;
-		for (octet = 0; scan_digit(scan); scan->at++) {
-			octet = octet * 10 + (*scan->at - '0');
-			if (octet > 255)
-				return 0;
-		}
-		bits += 8;
-		*out |= octet << (32 - bits);
-	} while (bits < 32 && scan_take(scan, '.'));
-	return bits;
-}
-
-static const char *scan_end(struct scan *scan, unsigned int bits, __u32 *first, __u32 *last)
-{
-	unsigned int bits_last = scan_octets(scan, last);
-
-	if (!bits_last)
-		return "invalid address";
-	if (bits_last == 8) /* a lone number stands for the last octet that was given */
-		*last = *last >> (bits - 8) | (*first & mask4(bits - 8));
-	else if (bits_last != bits)
-		return "invalid address: the ends of the range differ in octets";
-	*last |= ~mask4(bits);
-	return *first > *last ? "invalid address: the range ends before it begins" : NULL;
-}
-
-static const char *scan_bits(struct scan *scan, __u32 *first, __u32 *last)
-{
-	unsigned int bits = 0;
-
-	if (!scan_digit(scan))
-		return "invalid address: no prefix length";
-	for (; scan_digit(scan); scan->at++) {
-		bits = bits * 10 + (*scan->at - '0');
-		if (bits > 32)
-			return "invalid address: the prefix length is over 32";
+		ranges_release(&zone->others[level]);
 	}
-	if (!bits)
-		return "invalid address: /0";
-	if (*first & ~mask4(bits))
-		return "invalid address: bits set beyond the prefix length";
-	*last = *first | ~mask4(bits);
-	return NULL;
+	longest_release(&zone->longest);
 }
 
-static const char *scan_range(struct scan *scan, __u32 *first, __u32 *last)
+static void dataset_begin(struct zone *zone, const struct zone_type *type)
 {
-	unsigned int bits = scan_octets(scan, first);
-	const char *why = NULL;
-
-	if (!bits)
-		return "invalid address";
-	if (scan_take(scan, '-'))
-		why = scan_end(scan, bits, first, last);
-	else if (scan_take(scan, '/'))
-		why = scan_bits(scan, first, last);
-	else if (bits == 8)
-		why = "invalid address: a lone number";
-	else
-		*last = *first | ~mask4(bits);
-	if (!why && !scan_done(scan) && !scan_blank(scan) && !scan_at(scan, ':'))
-		why = "invalid address";
-	return why;
+	zone->type = type;
+	zone->value = value_none;
+	zone->value_set = false;
 }
 
-/* ":A:TXT", ":A", or TXT, as far as rbldnsd refuses it. */
-static const char *check_value(struct scan *scan)
-{
-	__u32 address;
-	unsigned int bits;
-
-	if (!scan_take(scan, ':'))
-		return NULL;
-	bits = scan_octets(scan, &address);
-	if (!bits || !address)
-		return "invalid A value";
-	scan_skip_blanks(scan);
-	if (scan->at < scan->end && *scan->at != ':')
-		return "unrecognised value behind the entry";
-	return NULL;
-}
-
-static int zone_entry(struct reading *reading, struct scan *scan)
+static int dataset_finish(struct reading *reading)
 {
 	struct zone *zone = reading->format;
-	bool excluded = scan_take(scan, '!');
-	struct piece pieces[PIECES];
-	unsigned int count;
-	const char *why;
-	__u32 first, last;
-	int error = 0;
+	int error = zone->type->finish(reading);
 
-	if (excluded)
-		scan_skip_blanks(scan);
-	why = scan_range(scan, &first, &last);
-	if (!why && zone->max_range && (__u64)last - first >= zone->max_range)
-		why = "larger than the zone's own $MAXRANGE4";
-	if (!why && !excluded && reading->settings->foreign &&
-	    range_wide(&(struct gate25_source){ .family = 4, .lo = first },
-		       &(struct gate25_source){ .family = 4, .lo = last }))
-		why = READING_TOO_WIDE;
-	if (!why && !excluded) {
-		scan_skip_blanks(scan);
-		why = scan_done(scan) ? NULL : check_value(scan);
-	}
+	dataset_release(zone);
+	return error;
+}
+
+/* ":A:TXT" alone on a line: of the entries that follow, or of all where there is one for all. */
+static int dataset_value(struct reading *reading, struct scan *scan)
+{
+	struct zone *zone = reading->format;
+	struct zone_value value;
+	const char *why;
+
+	if (zone->type->one_value && zone->value_set)
+		return 0;
+	why = scan_value(scan, &value_none, &value);
 	if (why)
 		return reading_bad(reading, why);
-	if (!excluded)
-		return ranges_add4(&zone->listed, first, last);
-	count = expand(first, last, pieces);
-	for (unsigned int i = 0; i < count && !error; i++)
-		error = ranges_add4(&zone->excluded[pieces[i].level], pieces[i].first,
-				    pieces[i].last);
-	return error;
+	zone->value = value;
+	zone->value_set = true;
+	return 0;
 }
 
 /* ---------------------------------------------------------------- specials */
@@ -405,6 +182,8 @@ static const char *special_timestamp(struct reading *reading, struct scan *scan)
 	if (stamp > zone->now)
 		return reading_refuse(reading,
 				      "its $TIMESTAMP lies in the future: is the clock right?");
+	if (stamp > 0 && (__u64)stamp > reading->facts.stamp_s)
+		reading->facts.stamp_s = stamp;
 	if (expires && (!zone->expires || expires < zone->expires))
 		zone->expires = expires;
 	return NULL;
@@ -423,24 +202,39 @@ static bool scan_word(struct scan *scan, const char **word, size_t *length)
 	return true;
 }
 
+static const struct zone_type *type_find(const char *word, size_t length)
+{
+	const char *colon = memchr(word, ':', length);
+
+	if (colon)
+		length = colon - word;
+	for (const struct zone_type *type = zone_types; type->name; type++)
+		if (strlen(type->name) == length && !memcmp(type->name, word, length))
+			return type;
+	return NULL;
+}
+
 /* "$DATASET ip4set:name subzone…": only what is for the zone itself ("@") is what it lists. */
 static const char *special_dataset(struct reading *reading, struct scan *scan)
 {
-	static const char type[] = "ip4set";
 	struct zone *zone = reading->format;
+	const struct zone_type *type = NULL;
 	const char *word;
 	size_t length;
 
+	if (reading->facts.format != LIST_RBLDNSD)
+		return "$DATASET in a zone of one type";
 	if (zone->entries && !zone->datasets)
 		return reading_refuse(reading, "entries stand before its first $DATASET");
-	if (!scan_word(scan, &word, &length) || length < sizeof(type) - 1 ||
-	    memcmp(word, type, sizeof(type) - 1) != 0 ||
-	    (length > sizeof(type) - 1 && word[sizeof(type) - 1] != ':'))
-		return reading_refuse(reading, "it has a $DATASET of another type than ip4set");
+	if (scan_word(scan, &word, &length))
+		type = type_find(word, length);
+	if (!type)
+		return reading_refuse(reading, "it has a $DATASET of a type that is not known");
 	if (zone->dataset_base)
-		reading->error = dataset_finish(zone, &reading->ranges);
+		reading->error = dataset_finish(reading);
 	if (reading->error)
 		return NULL;
+	dataset_begin(zone, type);
 	zone->datasets = true;
 	zone->dataset_base = false;
 	while (scan_word(scan, &word, &length))
@@ -518,7 +312,7 @@ static int zone_special(struct reading *reading, struct scan *scan)
 static int zone_line(struct reading *reading, struct scan *scan)
 {
 	struct zone *zone = reading->format;
-	const char *why;
+	const struct zone_type *type = zone->type;
 
 	if (at_special(scan))
 		return zone_special(reading, scan);
@@ -526,15 +320,16 @@ static int zone_line(struct reading *reading, struct scan *scan)
 		return 0;
 	reading->lines++;
 	zone->entries = true;
+	if ((zone->datasets && !zone->dataset_base) || !type->entry) {
+		reading->facts.left_out++;
+		return 0;
+	}
 	if (memchr(scan->at, 0, scan->end - scan->at))
 		return reading_bad(reading, "a NUL byte");
-	if (scan_at(scan, ':')) { /* the default value of the entries that follow */
-		why = check_value(scan);
-		return why ? reading_bad(reading, why) : 0;
-	}
-	if (zone->datasets && !zone->dataset_base)
-		return 0;
-	return zone_entry(reading, scan);
+	if (scan_at(scan, ':') &&
+	    !(type->colon_starts && scan->end - scan->at > 1 && scan->at[1] == ':'))
+		return dataset_value(reading, scan);
+	return type->entry(reading, scan);
 }
 
 static int zone_read(struct reading *reading, const char *text, size_t length)
@@ -550,23 +345,25 @@ static int zone_read(struct reading *reading, const char *text, size_t length)
 		reading_refuse(reading, "its $TIMESTAMP says that it has expired");
 	if (reading->error)
 		return reading->error;
-	return !zone->datasets || zone->dataset_base ? dataset_finish(zone, &reading->ranges) : 0;
+	return !zone->datasets || zone->dataset_base ? dataset_finish(reading) : 0;
 }
 
 int rbldnsd_read(struct reading *reading, const char *text, size_t length)
 {
 	__u64 now_s = reading->settings->now_s;
 	struct zone *zone = calloc(1, sizeof(*zone));
+	const struct zone_type *type = zone_types;
 	int error;
 
 	if (!zone)
 		return -ENOMEM;
+	while (type->format != reading->facts.format)
+		type++;
+	dataset_begin(zone, type);
 	zone->now = now_s ? (time_t)now_s : time(NULL);
 	reading->format = zone;
 	error = zone_read(reading, text, length);
-	ranges_release(&zone->listed);
-	for (int level = 0; level < LEVELS; level++)
-		ranges_release(&zone->excluded[level]);
+	dataset_release(zone);
 	free(zone);
 	reading->format = NULL;
 	return error;
@@ -576,26 +373,59 @@ int rbldnsd_read(struct reading *reading, const char *text, size_t length)
 
 #define DETECT_LINES 10000
 
-static int detect_line(struct reading *reading, struct scan *scan)
+/* What only a zone has: an exclusion, a default value, a special. */
+static bool zone_mark(struct scan scan, bool *datasets)
 {
 	size_t index;
 
-	if (++reading->lines > DETECT_LINES)
-		return -ERANGE;
-	if (scan_at(scan, '!'))
-		return 1;
-	if (scan_at(scan, ':') && scan->end - scan->at > 1 && scan->at[1] >= '0' &&
-	    scan->at[1] <= '9')
-		return 1; /* no IPv6 address begins with a single colon */
-	if (!at_special(scan))
-		return 0;
-	scan->at += *scan->at == '$' ? 1 : 2;
-	return special_find(scan, &index) ? 1 : 0;
+	if (scan_at(&scan, '!'))
+		return true;
+	if (scan_at(&scan, ':') && scan.end - scan.at > 1 && scan.at[1] >= '0' && scan.at[1] <= '9')
+		return true; /* no IPv6 address begins with a single colon */
+	if (!at_special(&scan))
+		return false;
+	scan.at += *scan.at == '$' ? 1 : 2;
+	if (!special_find(&scan, &index))
+		return false;
+	*datasets |= specials[index].read == special_dataset;
+	return true;
 }
 
-bool rbldnsd_detect(const char *text, size_t length)
-{
-	struct reading reading = {};
+struct marks {
+	bool zone;
+	bool entry, first6; /* there is one, and the first is one of IPv6 */
+	bool datasets;	    /* which say themselves what they are */
+};
 
-	return reading_lines(&reading, text, length, detect_line) == 1;
+static int detect_line(struct reading *reading, struct scan *scan)
+{
+	struct marks *marks = reading->format;
+	struct gate25_source address;
+
+	if (++reading->lines > DETECT_LINES)
+		return -ERANGE;
+	marks->zone |= zone_mark(*scan, &marks->datasets);
+	if (marks->datasets)
+		return 1;
+	if (marks->entry || scan_done(scan) || at_special(scan))
+		return marks->zone && marks->entry;
+	if (scan_take(scan, '!'))
+		scan_skip_blanks(scan);
+	if (scan_at(scan, ':') && !(scan->end - scan->at > 1 && scan->at[1] == ':'))
+		return 0;
+	marks->entry = true;
+	marks->first6 = scan_groups(scan, &address) > 16 && scan_address_ends(scan);
+	return marks->zone;
+}
+
+/* A trie of IPv6 takes whatever a set of IPv6 holds, and means the same by it. */
+enum list_format rbldnsd_detect(const char *text, size_t length)
+{
+	struct marks marks = { 0 };
+	struct reading reading = { .format = &marks };
+
+	reading_lines(&reading, text, length, detect_line);
+	if (!marks.zone)
+		return LIST_AUTO;
+	return marks.first6 && !marks.datasets ? LIST_IP6TRIE : LIST_RBLDNSD;
 }

@@ -12,11 +12,22 @@
 #include "user/lists/parse.h"
 #include "user/lists/ranges.h"
 
+/* The line that lists an address, while it is looked for (list_find_line()). */
+struct wanted_line {
+	struct gate25_source address; /* normalised */
+	unsigned int rank;	      /* 1 and more: how specific what was found is; 0: nothing */
+	struct list_line *out;
+};
+
 struct reading {
 	const struct parse_settings *settings;
 	struct ranges ranges;
+	struct list_facts facts;
 	__u64 lines; /* that are more than blank or a comment */
 	__u64 bad_lines;
+	const char *text;	    /* the first byte of the list */
+	const char *column;	    /* of CSV, as set or as recognised */
+	struct wanted_line *wanted; /* NULL: none */
 	size_t line_number;
 	const char *line, *line_end; /* without blanks, CR and newline at its ends */
 	int error;		     /* of reading_refuse() */
@@ -82,17 +93,55 @@ const char *reading_refuse(struct reading *reading, const char *why);
 #define READING_TOO_WIDE "wider than a list of others may name (/8, IPv6 /19)"
 
 /*
- * A range of addresses, of one family; turned into IPv4 where it only carries IPv4. One that is too wide for a
- * foreign list is a bad line. 0, -ENOMEM, -EFBIG.
+ * A range of addresses, of one family; turned into IPv4 where it only carries IPv4. One that is too
+ * wide for a foreign list is a bad line. 0, -ENOMEM, -EFBIG.
  */
 int reading_add(struct reading *reading, struct gate25_source *first, struct gate25_source *last);
 
-/* The formats: 0, -ENOMEM, or -EBADMSG with reading->why. */
+/* The same in two steps, for formats that know what is listed only at their end. */
+bool reading_wide(const struct reading *reading, struct gate25_source first,
+		  struct gate25_source last);
+int reading_keep(struct reading *reading, struct gate25_source *first, struct gate25_source *last);
+
+/*
+ * While a line is looked for: the one at hand lists [first, last]. The greatest rank is kept, and
+ * of equals the first. `code` (0: none) and `text` are what the list says of the entry.
+ */
+void reading_note(struct reading *reading, struct gate25_source first, struct gate25_source last,
+		  unsigned int rank, __u32 code, const char *text, size_t length);
+
+/* "Entries : 683 subnets, 22583552 unique IPs" of FireHOL, "END 17 entries" of abuse.ch. */
+void reading_comment(struct reading *reading, struct scan scan);
+
+/* At the end: fewer lines than were declared? */
+void reading_count(struct reading *reading);
+
+/* ---------------------------------------------------------------- entries (plain.c) */
+
+bool scan_address(struct scan *scan, struct gate25_source *out);
+
+/* Address, CIDR or range, and nothing else. NULL, or why it is none. */
+const char *scan_whole_entry(const char *text, size_t length, struct gate25_source *first,
+			     struct gate25_source *last);
+
+const char *check_range(const struct gate25_source *first, const struct gate25_source *last);
+
+/* ---------------------------------------------------------------- formats */
+
+/* 0, -ENOMEM, -EFBIG, or -EBADMSG with reading->why. */
 int plain_read(struct reading *reading, const char *text, size_t length);
 int rbldnsd_read(struct reading *reading, const char *text, size_t length);
+int drop_read(struct reading *reading, const char *text, size_t length);
+int dshield_read(struct reading *reading, const char *text, size_t length);
+int csv_read(struct reading *reading, const char *text, size_t length);
+int rpz_read(struct reading *reading, const char *text, size_t length);
+int json_read(struct reading *reading, const char *text, size_t length);
 
-/* Does it look like an rbldnsd zone? What is no list at all is plain then, and all of it bad. */
-bool rbldnsd_detect(const char *text, size_t length);
+/* Which format is it for sure? LIST_AUTO: none of these. `reading` is told the column of a CSV. */
+enum list_format rbldnsd_detect(const char *text, size_t length);
+enum list_format columns_detect(struct reading *reading, const char *text, size_t length);
+bool rpz_detect(const char *text, size_t length);
+enum list_format json_detect(const char *text, size_t length);
 
 /*
  * Unpacks gzip of up to `most` bytes into *out, to be freed. 0, -EBADMSG, -EFBIG, -ENOMEM, with
