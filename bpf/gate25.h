@@ -242,8 +242,9 @@ struct gate25_known {
 struct gate25_cpu_state {
 	__u64 event_tat_ns; /* GCRA of events */
 	__u64 events_suppressed;
+	__u64 event_refused_tick;    /* of the kernel's jiffies: none is left for it */
 	__u64 errors[GATE25_ERRORS]; /* kernel side */
-	__u64 pad[30];
+	__u64 pad[29];
 };
 _Static_assert(sizeof(struct gate25_cpu_state) == 512, "cpu state");
 

@@ -57,12 +57,22 @@ static __always_inline __u32 first_syn(const struct visit *visit)
 
 /* ------------------------------------------------------------------ tell */
 
-/* 1: an event may be told. A flood cannot drown the log: each CPU has its rate. */
-static __always_inline int may_tell(struct gate25_cpu_state *mine, __u64 now_ns)
+/*
+ * 1: an event may be told. A flood cannot drown the log: each CPU has its rate. What was refused is
+ * refused until the clock's next tick, before which nothing changes.
+ */
+static __always_inline int may_tell(struct gate25_cpu_state *mine, struct visit *visit)
 {
-	__u64 tat = mine->event_tat_ns > now_ns ? mine->event_tat_ns : now_ns;
+	__u64 tick = bpf_jiffies64(), now_ns, tat;
 
-	if (tat - now_ns > settings.event_tolerance_ns || !settings.event_interval_ns) {
+	if (mine->event_refused_tick == tick || !settings.event_interval_ns) {
+		mine->events_suppressed++;
+		return 0;
+	}
+	now_ns = visit_time(visit);
+	tat = mine->event_tat_ns > now_ns ? mine->event_tat_ns : now_ns;
+	if (tat - now_ns > settings.event_tolerance_ns) {
+		mine->event_refused_tick = tick;
 		mine->events_suppressed++;
 		return 0;
 	}
@@ -70,12 +80,12 @@ static __always_inline int may_tell(struct gate25_cpu_state *mine, __u64 now_ns)
 	return 1;
 }
 
-static __always_inline void tell(const struct visit *visit, __u8 reason)
+static __always_inline void tell(struct visit *visit, __u8 reason)
 {
 	struct gate25_cpu_state *mine = cpu_mine(bpf_get_smp_processor_id());
 	struct gate25_event *event;
 
-	if (!mine || !may_tell(mine, visit->now_ns))
+	if (!mine || !may_tell(mine, visit))
 		return;
 	event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
 	if (!event) {
@@ -99,7 +109,7 @@ static __always_inline void tell(const struct visit *visit, __u8 reason)
 }
 
 /* The end of every judged SYN. Each reason from MANUAL on is a drop, or would have been one. */
-static __always_inline int conclude(const struct visit *visit, __u32 reason, __u32 action)
+static __always_inline int conclude(struct visit *visit, __u32 reason, __u32 action)
 {
 	__u32 first = first_syn(visit);
 
@@ -255,22 +265,16 @@ static __always_inline int judge_syn(struct visit *visit, const struct verdict_f
 	return conclude(visit, reason, judgement.action);
 }
 
-/* The clock costs more than most steps: it is asked only where something can have an end. */
-static __always_inline int wants_time(const struct visit *visit, int overlaid)
-{
-	return visit_is_syn(visit) || overlaid || control.pause_until_ns || has_default(visit);
-}
-
 static __always_inline int visit_judge(struct xdp_md *ctx, struct visit *visit)
 {
 	struct verdict_facts facts = {};
 	int overlaid = overlay_in_use(visit->source.family);
 	__u64 tag = 0;
 
-	if (wants_time(visit, overlaid))
-		visit->now_ns = bpf_ktime_get_coarse_ns();
-	if (overlaid)
+	if (overlaid) {
+		visit_time(visit);
 		overlaid = overlay_find(visit, &facts.overlay);
+	}
 	if (may_be_known(visit, overlaid)) {
 		tag = known_tag(visit);
 		if (*known_place(tag) == tag) {

@@ -105,6 +105,7 @@ __noinline int limits_charge(struct visit *visit, struct judgement *judgement)
 
 	if (!visit || !judgement)
 		return 0;
+	visit_time(visit);
 	by_source = limit_open(visit, GATE25_SCOPE_SOURCE, &source);
 	by_network = limit_open(visit, GATE25_SCOPE_NETWORK, &network);
 	if (by_source)
@@ -146,7 +147,9 @@ static __always_inline int limits_judge(struct visit *visit, struct judgement *j
 {
 	if (!(control.counted_services >> (visit->service & 7) & 1))
 		return limits_charge(visit, judgement);
-	return spent.any_until_ns > visit->now_ns ? limits_read(visit, judgement) : 0;
+	return spent.any_until_ns && spent.any_until_ns > visit_time(visit) ?
+		       limits_read(visit, judgement) :
+		       0;
 }
 
 #endif

@@ -38,7 +38,7 @@ static __always_inline int has_default(const struct visit *visit)
 	return settings.defaults >> (visit->service & (GATE25_SERVICES - 1)) & 1;
 }
 
-static __always_inline void ask_default(const struct visit *visit, struct verdict_facts *facts)
+static __always_inline void ask_default(struct visit *visit, struct verdict_facts *facts)
 {
 	__u32 service = visit->service & (GATE25_SERVICES - 1);
 
@@ -46,7 +46,7 @@ static __always_inline void ask_default(const struct visit *visit, struct verdic
 		return;
 	facts->default_action = settings.default_action[service];
 	facts->default_live = (settings.allow_in_table >> service & 1) ||
-			      control.manual_allow_until_ns[service] > visit->now_ns;
+			      control.manual_allow_until_ns[service] > visit_time(visit);
 }
 
 #endif

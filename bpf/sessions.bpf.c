@@ -90,7 +90,7 @@ int sessions(struct bpf_sock_ops *socket)
 		return 1;
 	visit.source = visit.packet.source;
 	source_normalise(&visit.source, &settings);
-	visit.now_ns = bpf_ktime_get_coarse_ns();
+	visit_time(&visit);
 	visit.observe = visit_only_observes(&visit);
 	if (!is_limited(&visit))
 		return 1;

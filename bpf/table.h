@@ -271,11 +271,11 @@ static inline __u32 table_find4(void *table, const volatile struct gate25_table_
 static inline __u16 table_lookup4(void *table, const volatile struct gate25_table_layout *layout,
 				  __u32 address)
 {
-	__u32 entry = table_word(table, layout->v4_first, address >> 16);
-	__u32 host = layout->v4_hosts_buckets ? table_find4(table, layout, address) : 0;
+	__u32 host = layout->v4_hosts_buckets ? table_find4(table, layout, address) : 0, entry;
 
 	if (host)
 		return host;
+	entry = table_word(table, layout->v4_first, address >> 16);
 	if (entry & TABLE_DEEPER) {
 		entry = table_word(table, layout->v4_blocks,
 				   (entry & TABLE_NUMBER) * TABLE_BLOCK_ENTRIES +

@@ -35,10 +35,22 @@ static __always_inline int visit_is_syn(const struct visit *visit)
 	return (visit->packet.flags & (PACKET_SYN | PACKET_ACK)) == PACKET_SYN;
 }
 
-/* 1: nothing is enforced; time must be known if a pause may have an end. */
-static __always_inline __u8 visit_only_observes(const struct visit *visit)
+/*
+ * The time, once a visit. The clock costs more than most steps: it is asked only where something
+ * that has an end is in use.
+ */
+static __always_inline __u64 visit_time(struct visit *visit)
 {
-	return control.observe || control.pause_until_ns > visit->now_ns ||
+	if (!visit->now_ns)
+		visit->now_ns = bpf_ktime_get_coarse_ns();
+	return visit->now_ns;
+}
+
+/* 1: nothing is enforced. */
+static __always_inline __u8 visit_only_observes(struct visit *visit)
+{
+	return control.observe ||
+	       (control.pause_until_ns && control.pause_until_ns > visit_time(visit)) ||
 	       (control.observe_services >> (visit->service & 7) & 1);
 }
 

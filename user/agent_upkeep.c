@@ -90,11 +90,16 @@ static void control_resync(struct upkeep *upkeep)
 	state_free(state);
 }
 
-/* Budgets that are long full again are emptied, before the clock of their words comes round. Words change by CAS. */
+/*
+ * Budgets that are long full again are emptied, before the clock of their words comes round. Words change by CAS. When
+ * none is spent any more, the kernel need not ask for the time to know.
+ */
 static void sources_sweep(struct guard *guard)
 {
-	__u64 now_ns = monotonic_ns();
+	__u64 now_ns = monotonic_ns(), until_ns = guard->spent->any_until_ns;
 
+	if (until_ns < now_ns)
+		__sync_val_compare_and_swap(&guard->spent->any_until_ns, until_ns, 0);
 	for (__u32 i = 0; i < guard->source_lines; i++)
 		source_sweep(guard->sources[i].words, now_ns);
 }

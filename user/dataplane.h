@@ -27,6 +27,7 @@ struct guard {
 	char pin_dir[256];
 	struct gate25_control *control;
 	struct gate25_filter *filter;
+	struct gate25_spent *spent;
 	struct gate25_names *names;
 	struct gate25_counter *counters;
 	struct gate25_cpu_state *cpu_state;

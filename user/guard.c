@@ -368,6 +368,7 @@ static int guard_publish(struct guard_private *self)
 		return error;
 	guard->overlay_max = info.max_entries;
 	guard->control = self->mappings[STATE_CONTROL].memory;
+	guard->spent = self->mappings[STATE_SPENT].memory;
 	guard->filter = self->mappings[STATE_FILTER].memory;
 	guard->names = self->mappings[STATE_NAMES].memory;
 	guard->counters = self->mappings[STATE_COUNTERS].memory;

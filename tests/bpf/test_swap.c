@@ -67,6 +67,7 @@ static const struct {
 #define NAMED	(sizeof(named_senders) / sizeof(named_senders[0]))
 #define SENDERS 2048 /* each several times between two swaps */
 #define MILLION 1000000
+#define TRIES	4 /* on a machine that is busy with other things */
 
 /* The hosts are put in later. */
 static const char *const entries_none[] = { NULL };
@@ -95,6 +96,7 @@ struct swapper {
 	__u64 last;	    /* frames that were sent before the last of them */
 	__u64 longest_ns;
 	int error;
+	__u64 lost; /* frames of which the program heard nothing */
 };
 
 static enum group sender_group(size_t sender)
@@ -120,6 +122,8 @@ static int traffic_await(const struct swapper *swapper)
 	__u64 end_ns = monotonic_ns() + SECONDS_MOST * 1000000000ULL;
 
 	while (traffic_sent(swapper->traffic) < swapper->last + BETWEEN_LEAST) {
+		if (__atomic_load_n(&swapper->lost, __ATOMIC_RELAXED))
+			return -ECANCELED;
 		if (monotonic_ns() > end_ns)
 			return -ETIMEDOUT;
 		usleep(100);
@@ -159,20 +163,23 @@ static void *swap_all(void *context)
 }
 
 /*
- * One burst, until all of it was judged. Each batch of the sender is taken out of the veth's ring before the next
+ * One burst, until all of it was judged. 0: some were lost on the way, which is the fault of the wire. Each batch of the sender is taken out of the veth's ring before the next
  * one is written (softirqs run when it enables them), so the ring, of 256 frames, loses nothing.
  */
-static void send_burst(struct swapper *swapper)
+static int send_burst(struct swapper *swapper)
 {
 	__u64 want = traffic_sent(swapper->traffic) + TRAFFIC_BURST;
 	__u64 end_ns = monotonic_ns() + 5000000000ULL;
 
 	assert_int_equal(traffic_send(swapper->traffic, TRAFFIC_BURST), 0);
 	while (frames_judged(swapper->guard) < want)
-		if (monotonic_ns() > end_ns)
-			fail_msg("%llu frames sent, %llu judged: the others were lost on the way",
-				 want, frames_judged(swapper->guard));
+		if (monotonic_ns() > end_ns) {
+			__atomic_store_n(&swapper->lost, want - frames_judged(swapper->guard),
+					 __ATOMIC_RELAXED);
+			return 0;
+		}
 	assert_int_equal(frames_judged(swapper->guard), want);
+	return 1;
 }
 
 /* While others harvest, no total may step back. */
@@ -211,6 +218,7 @@ static unsigned int traffic_run(struct swapper *swapper)
 	pthread_t thread;
 	int tail = 20;
 
+	memset(last, 0, sizeof(last));
 	assert_int_equal(pthread_create(&thread, NULL, swap_all, swapper), 0);
 	cpu_stay();
 	while (tail) {
@@ -226,7 +234,8 @@ static unsigned int traffic_run(struct swapper *swapper)
 			usleep(100);
 			continue;
 		}
-		send_burst(swapper);
+		if (!send_burst(swapper))
+			break;
 		totals_grow(swapper->guard, last);
 		readings++;
 	}
@@ -408,6 +417,49 @@ static void sources_fill(const struct list_image *hosts, struct frame_source sou
 	}
 }
 
+static void guard_up(struct swapper *swapper, const struct frame_source *sources)
+{
+	assert_int_equal(guard_create(&swapper->stage->config, &swapper->guard), 0);
+	assert_int_equal(stage_swap(swapper->stage, swapper->guard, &swapper->tables[0], "mx0",
+				    ATTACH_NATIVE),
+			 0);
+	assert_int_equal(
+		traffic_open("peer0", "mx0", sources, SENDERS, 25, FRAMES_MOST, &swapper->traffic),
+		0);
+}
+
+static void guard_down(struct swapper *swapper)
+{
+	traffic_close(swapper->traffic);
+	assert_int_equal(guard_detach(swapper->guard, "mx0"), 0);
+}
+
+static void guard_gone(struct swapper *swapper)
+{
+	assert_int_equal(guard_remove(swapper->guard), 0);
+	guard_close(swapper->guard);
+}
+
+/* Each frame must be accounted for. Where the wire lost some, which a busy machine makes it do, it is done again. */
+static unsigned int run_whole(struct swapper *swapper, const struct frame_source *sources)
+{
+	unsigned int readings;
+
+	for (int tries = 0; tries < TRIES; tries++) {
+		swapper->swaps = swapper->last = swapper->lost = swapper->error = 0;
+		guard_up(swapper, sources);
+		readings = traffic_run(swapper);
+		if (!swapper->lost)
+			return readings;
+		printf("# %llu of %llu frames were lost on the way to the program: once more\n",
+		       swapper->lost, traffic_sent(swapper->traffic));
+		guard_down(swapper);
+		guard_gone(swapper);
+	}
+	fail_msg("frames were lost in each of %d runs", TRIES);
+	return 0;
+}
+
 static void test_swaps_under_traffic(void **state)
 {
 	static __u64 hits[GATE25_LIST_IDS];
@@ -420,14 +472,7 @@ static void test_swaps_under_traffic(void **state)
 	table_make(lists_a, &swapper.tables[0]);
 	table_make(lists_b, &swapper.tables[1]);
 	sources_fill(hosts_of(&swapper.tables[0]), sources);
-	assert_int_equal(guard_create(&swapper.stage->config, &swapper.guard), 0);
-	assert_int_equal(
-		stage_swap(swapper.stage, swapper.guard, &swapper.tables[0], "mx0", ATTACH_NATIVE),
-		0);
-	assert_int_equal(
-		traffic_open("peer0", "mx0", sources, SENDERS, 25, FRAMES_MOST, &swapper.traffic),
-		0);
-	readings = traffic_run(&swapper);
+	readings = run_whole(&swapper, sources);
 	assert_int_equal(swapper.error, 0);
 	assert_int_equal(guard_list_hits(swapper.guard, hits), 0);
 	results_count(swapper.traffic, results);
@@ -436,13 +481,11 @@ static void test_swaps_under_traffic(void **state)
 	assert_true(traffic_sent(swapper.traffic) >= 1000000);
 	assert_true(results[ONLY_A].inside > SWAPS / 5);
 
-	traffic_close(swapper.traffic);
-	assert_int_equal(guard_detach(swapper.guard, "mx0"), 0);
+	guard_down(&swapper);
 	/* What the last instance had counted is in the totals now. */
 	for (int id = ID_COMMON; id <= ID_HOSTS; id++)
 		assert_int_equal(swapper.guard->totals[id].hits, hits[id]);
-	assert_int_equal(guard_remove(swapper.guard), 0);
-	guard_close(swapper.guard);
+	guard_gone(&swapper);
 	stage_table_free(&swapper.tables[0]);
 	stage_table_free(&swapper.tables[1]);
 }

