@@ -52,10 +52,11 @@ static int witness_attach(struct traffic *traffic, const char *to)
 	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = if_nametoindex(to),
 		    .attach_point = BPF_TC_INGRESS);
 	LIBBPF_OPTS(bpf_tc_opts, options,
-		    .prog_fd = bpf_program__fd(traffic->skeleton->progs.witness));
+		    .prog_fd = bpf_program__fd(traffic->skeleton->progs.witness), .handle = 1,
+		    .priority = 1, .flags = BPF_TC_F_REPLACE); /* that of an earlier traffic */
 	int error = bpf_tc_hook_create(&hook);
 
-	return error ? error : bpf_tc_attach(&hook, &options);
+	return error && error != -EEXIST ? error : bpf_tc_attach(&hook, &options);
 }
 
 static int passed_map(struct traffic *traffic, __u64 words)
