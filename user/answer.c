@@ -13,8 +13,6 @@
 #include "user/overlay.h"
 #include "user/print.h"
 
-#define ENTRY_TEXT (2 * PREFIX_TEXT)
-
 /* ---------------------------------------------------------------- parts of a text */
 
 /* A text that grows up to its room and is cut there. */
@@ -55,21 +53,20 @@ static unsigned int range_length(const struct gate25_source *first,
 	return (first->family == 4 ? 32 : 128) - bits;
 }
 
-/* The entry of a list as it may have been written: a prefix where it is one, else a range. */
-static const char *entry_format(const struct answer_list *list, char text[static ENTRY_TEXT])
+const char *entry_format(const struct gate25_source *first, const struct gate25_source *last,
+			 char text[static ENTRY_TEXT])
 {
-	struct prefix prefix = { .address = list->first,
-				 .length = range_length(&list->first, &list->last) };
+	struct prefix prefix = { .address = *first, .length = range_length(first, last) };
 	char last_text[PREFIX_TEXT], first_text[PREFIX_TEXT];
-	struct gate25_source last;
+	struct gate25_source end;
 
 	prefix_mask(&prefix);
-	last = prefix_last(&prefix);
-	if (prefix.address.hi == list->first.hi && prefix.address.lo == list->first.lo &&
-	    last.hi == list->last.hi && last.lo == list->last.lo)
+	end = prefix_last(&prefix);
+	if (prefix.address.hi == first->hi && prefix.address.lo == first->lo &&
+	    end.hi == last->hi && end.lo == last->lo)
 		return prefix_format(&prefix, text);
-	snprintf(text, ENTRY_TEXT, "%s-%s", address_format(&list->first, first_text),
-		 address_format(&list->last, last_text));
+	snprintf(text, ENTRY_TEXT, "%s-%s", address_format(first, first_text),
+		 address_format(last, last_text));
 	return text;
 }
 
@@ -78,7 +75,7 @@ static void say_entry(struct words *words, const struct answer_list *list)
 	char entry[ENTRY_TEXT];
 
 	if (list->has_entry)
-		say(words, ": %s", entry_format(list, entry));
+		say(words, ": %s", entry_format(&list->first, &list->last, entry));
 }
 
 static const char *slot_name(enum gate25_slot slot)
@@ -286,7 +283,7 @@ static json_t *list_json(const struct answer_list *list)
 			 list->info->allow ? "allow" : "block", "weight", list->info->weight,
 			 "action", verdict_label(list->info->action), "observe",
 			 list_observes(list), "applies", list->applies, "entry",
-			 list->has_entry ? entry_format(list, entry) : NULL);
+			 list->has_entry ? entry_format(&list->first, &list->last, entry) : NULL);
 }
 
 static json_t *lists_json(const struct answer *answer)

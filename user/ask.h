@@ -95,6 +95,11 @@ int ask_address(struct asker *asker, const struct gate25_source *source, int ser
 int ask_verdict(struct asker *asker, const struct gate25_source *source, int service_slot,
 		struct answer *out);
 
+/* An entry of a list as it may have been written: a prefix where it is one, else a range. */
+#define ENTRY_TEXT (2 * PREFIX_TEXT)
+const char *entry_format(const struct gate25_source *first, const struct gate25_source *last,
+			 char text[static ENTRY_TEXT]);
+
 /* "BLOCKED", "LIMITED", "ALLOWED", "PASS" */
 const char *answer_word(const struct answer *answer);
 
