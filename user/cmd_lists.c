@@ -239,6 +239,7 @@ static const struct {
 } verbs[] = {
 	{ "presets", lists_presets_run },
 	{ "enable", lists_enable_run },
+	{ "try", lists_try_run },
 	{ "refresh", lists_refresh_run },
 };
 #define VERBS (sizeof(verbs) / sizeof(verbs[0]))

@@ -181,13 +181,14 @@ const struct command commands_show[] = {
 	  test_run },
 	{ "lists", "[VERB …]", "list the lists: entries, age, hits, errors",
 	  "  presets [NAME]           known lists, their source and terms; all of one\n"
-	  "  enable NAME              write one into conf.d, beside the configuration; never over "
-	  "a "
-	  "file that\n"
-	  "                           is there. --accept-terms accepts terms that ask for it; "
-	  "--asn N "
-	  "says of which\n"
-	  "                           autonomous system; --from DIR reads presets of yours\n\n"
+	  "  enable NAME              write one into conf.d, beside the configuration; never over\n"
+	  "                           a file that is there. --accept-terms accepts terms that ask\n"
+	  "                           for it; --asn N says of which autonomous system;\n"
+	  "                           --from DIR reads presets of yours\n"
+	  "  try NAME|FILE --log LOG  whom of those in a log of Postfix or Exim it would have\n"
+	  "                           stopped; more logs may stand behind, plain or gzip;\n"
+	  "                           --format as in the configuration\n"
+	  "  refresh [NAME]           ask its source now\n\n"
 	  "  gate25 lists\n"
 	  "  gate25 lists enable spamhaus-drop && gate25 reload\n",
 	  lists_run },

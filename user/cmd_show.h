@@ -20,9 +20,10 @@ int lists_run(struct cli *cli, int argc, char **argv);
 struct asker;
 int test_domain(struct cli *cli, struct asker *asker, int slot, const char *domain);
 
-/* gate25 lists VERB (cmd_presets.c, cmd_refresh.c). argv[0] is the verb. */
+/* gate25 lists VERB (cmd_presets.c, cmd_try.c, cmd_refresh.c). argv[0] is the verb. */
 int lists_presets_run(struct cli *cli, int argc, char **argv);
 int lists_enable_run(struct cli *cli, int argc, char **argv);
+int lists_try_run(struct cli *cli, int argc, char **argv);
 int lists_refresh_run(struct cli *cli, int argc, char **argv);
 
 /*
