@@ -20,6 +20,7 @@ SBINDIR	    ?= $(PREFIX)/sbin
 SYSCONFDIR  ?= /etc
 UNITDIR	    ?= $(patsubst /usr/lib/%,/lib/%,$(PREFIX)/lib/systemd/system)
 MANDIR	    ?= $(PREFIX)/share/man
+SYSUSERSDIR ?= $(patsubst /usr/local/%,/usr/%,$(PREFIX))/lib/sysusers.d
 COMPLETIONS ?= $(PREFIX)/share/bash-completion/completions
 PRESETS	    ?= $(PREFIX)/share/gate25/presets
 CLANG	    ?= clang
@@ -35,7 +36,7 @@ VERSION	    := $(shell git describe --tags --match 'v[0-9]*' 2>/dev/null | sed '
 		 { cat VERSION; git rev-parse --short HEAD 2>/dev/null | sed 's/^/+g/'; } | tr -d '\n')
 
 PACKAGES    := libbpf libelf zlib libmnl libcurl libmicrohttpd jansson libsystemd smartcols \
-	       libcap-ng yaml-0.1 libcares
+	       libcap-ng yaml-0.1 libcares libseccomp
 MULTIARCH   := $(shell $(CC) -print-multiarch 2>/dev/null)
 
 WARNINGS    := -Wall -Wextra -Werror
@@ -217,6 +218,8 @@ clean:
 # ---------------------------------------------------------------- install
 
 CONFIG	       := $(DESTDIR)$(SYSCONFDIR)/gate25/gate25.yaml
+# Without it lists are fetched and parsed as nobody.
+SYSUSERS_MAKE  := [ -n '$(DESTDIR)' ] || ! command -v systemd-sysusers > /dev/null || systemd-sysusers gate25.conf
 SYSTEMD_RELOAD := [ -n '$(DESTDIR)' ] || ! [ -d /run/systemd/system ] || systemctl daemon-reload
 
 # A configuration that is there is the operator's: the new one is laid beside it.
@@ -230,6 +233,9 @@ install: all
 	$(Q)sed 's|@SBINDIR@|$(SBINDIR)|; s|@SYSCONFDIR@|$(SYSCONFDIR)|' \
 		contrib/systemd/gate25d.service > $(BUILD)/gate25d.service
 	$(Q)install -m 644 $(BUILD)/gate25d.service $(DESTDIR)$(UNITDIR)/
+	$(Q)install -d $(DESTDIR)$(SYSUSERSDIR)
+	$(Q)install -m 644 contrib/systemd/gate25.sysusers $(DESTDIR)$(SYSUSERSDIR)/gate25.conf
+	$(Q)$(SYSUSERS_MAKE)
 	@if [ ! -e $(CONFIG) ]; then \
 		install -m 644 contrib/gate25.yaml $(CONFIG) && \
 		echo 'Wrote $(CONFIG). It only observes; set `interfaces:` in it.'; \
@@ -249,7 +255,7 @@ uninstall:
 		exit 1; \
 	fi >&2
 	$(Q)rm -f $(DESTDIR)$(SBINDIR)/gate25d $(DESTDIR)$(SBINDIR)/gate25 \
-		$(DESTDIR)$(UNITDIR)/gate25d.service $(DESTDIR)$(MANDIR)/man8/gate25.8 \
+		$(DESTDIR)$(UNITDIR)/gate25d.service $(DESTDIR)$(SYSUSERSDIR)/gate25.conf $(DESTDIR)$(MANDIR)/man8/gate25.8 \
 		$(DESTDIR)$(MANDIR)/man8/gate25d.8 $(DESTDIR)$(COMPLETIONS)/gate25
 	$(Q)rm -rf $(DESTDIR)$(PRESETS)
 	$(Q)$(SYSTEMD_RELOAD)

@@ -99,7 +99,8 @@ enum gate25_error {
 	X(2, PARSE, "parse") /* not of its format, too many bad lines, damaged gzip */             \
 	X(3, EMPTY, "empty")                                                                       \
 	X(4, STORE, "store")	   /* the last good list could not be kept on disk */              \
-	X(5, BAD_LINE, "bad_line") /* lines skipped */
+	X(5, BAD_LINE, "bad_line") /* lines skipped */                                             \
+	X(6, WORKER, "worker")	   /* the process that fetched or parsed it died or hung */
 
 enum gate25_list_error {
 #define GATE25_LIST_ERROR_ENUM(number, name, label) GATE25_LIST_ERROR_##name = number,

@@ -9,7 +9,8 @@ set -euo pipefail
 
 build=(gcc libc6-dev linux-libc-dev make pkgconf clang bpftool git
 	libbpf-dev libelf-dev zlib1g-dev libmnl-dev libcurl4-gnutls-dev libmicrohttpd-dev
-	libjansson-dev libsystemd-dev libsmartcols-dev libcap-ng-dev libyaml-dev libc-ares-dev)
+	libjansson-dev libsystemd-dev libsmartcols-dev libcap-ng-dev libyaml-dev libc-ares-dev
+	libseccomp-dev)
 demo=(postfix swaks libio-socket-inet6-perl iproute2 util-linux mount procps curl jq)
 test=("${demo[@]}" libcmocka-dev nftables ethtool bind9-host rbldnsd nginx-light openssl prometheus unbound)
 bench=(iproute2 nftables ipset iptables xdp-tools)

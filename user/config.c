@@ -55,6 +55,7 @@ void config_free(struct config *config)
 		free(config->lists[i].entries);
 		free(config->lists[i].column);
 		free(config->lists[i].member);
+		fetch_options_free(&config->lists[i].options);
 	}
 	for (size_t i = 0; i < config->files_count; i++)
 		free(config->files[i]);
@@ -65,6 +66,7 @@ void config_free(struct config *config)
 	free(config->state_dir);
 	free(config->run_dir);
 	free(config->pin_dir);
+	free(config->user);
 	free(config);
 }
 
@@ -172,6 +174,14 @@ struct parse_settings config_list_settings(const struct config *config,
 		.member = list->member,
 		.codes = &list->codes,
 	};
+}
+
+bool config_beside(const struct config *config, const char *name, char path[static PATH_MAX])
+{
+	const char *slash = strrchr(config->files[0], '/');
+	int folder = slash ? slash + 1 - config->files[0] : 0;
+
+	return snprintf(path, PATH_MAX, "%.*s%s", folder, config->files[0], name) < PATH_MAX;
 }
 
 const struct config_list *config_list_find(const struct config *config, const char *name)

@@ -8,12 +8,14 @@
 #ifndef GATE25_CONFIG_H
 #define GATE25_CONFIG_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 
 #include "bpf/gate25.h"
 #include "user/addr.h"
+#include "user/fetch.h"
 #include "user/lists/parse.h"
 
 #define CONFIG_DEFAULT	    "/etc/gate25/gate25.yaml"
@@ -54,9 +56,10 @@ struct config_list {
 	enum list_format format;
 	struct list_codes codes; /* of a zone; none: all of its entries */
 	char *column, *member;	 /* of CSV, of JSON; NULL: not set */
-	int weight;  /* -100..100, not 0 */
-	__u8 action; /* enum gate25_verdict */
+	int weight;		 /* -100..100, not 0 */
+	__u8 action;		 /* enum gate25_verdict */
 	bool allow, observe, insecure;
+	struct fetch_options options; /* of a url; its texts are malloc'ed */
 	__u8 services;
 	unsigned int refresh_s; /* url: 3600 when not set; file: 60 (only its state is looked at) */
 	unsigned int
@@ -97,6 +100,7 @@ struct config {
 	char *resolver;	      /* that is asked for names; NULL: those of the system */
 	char *metrics_listen; /* "127.0.0.1:9925", "[::1]:9925", or "off" */
 	char *state_dir, *run_dir, *pin_dir;
+	char *user;   /* whom lists are fetched and parsed as; NULL: as worker_configure() says */
 	char **files; /* what was read: the file itself, then what it includes */
 	size_t files_count;
 };
@@ -124,6 +128,9 @@ int config_read_paths(const char *path, bool *faults, struct config **out);
 /* How the text of a list's source is to be read; borrows from both. */
 struct parse_settings config_list_settings(const struct config *config,
 					   const struct config_list *list);
+
+/* A name in the folder of the file that the configuration was read from. false: it is too long. */
+bool config_beside(const struct config *config, const char *name, char path[static PATH_MAX]);
 
 /* The list of that name, or NULL. The service's index, or -1. */
 const struct config_list *config_list_find(const struct config *config, const char *name);

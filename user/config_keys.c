@@ -6,6 +6,8 @@
  */
 #include "user/config_keys.h"
 
+#include <errno.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -307,6 +309,23 @@ static void pin_dir_read(struct build *build, const struct node *value, void *ta
 	value_folder(build->reading, value, FOLDER_MOST, &((struct config *)target)->pin_dir);
 }
 
+static void user_read(struct build *build, const struct node *value, void *target)
+{
+	const char *text = value_text(build->reading, value);
+	const char *out = NULL;
+
+	if (!text)
+		return;
+	if (!getpwnam(text))
+		reading_error(build->reading, value->place,
+			      "user: there is no user '%s'; make one: useradd --system --shell "
+			      "/usr/sbin/nologin %s",
+			      text, text);
+	else if (!fetch_text_copy(text, &out))
+		build->reading->failure = -ENOMEM;
+	((struct config *)target)->user = (char *)out;
+}
+
 const struct key interface_keys[] = { { "name", interface_name_read, NULL, NULL },
 				      { "mode", mode_read, NULL, NULL },
 				      { 0 } };
@@ -317,6 +336,7 @@ const struct key root_keys[] = {
 	{ "state_dir", state_dir_read, NULL, NULL },
 	{ "run_dir", run_dir_read, NULL, NULL },
 	{ "pin_dir", pin_dir_read, NULL, NULL },
+	{ "user", user_read, NULL, NULL },
 	{ "interfaces", interfaces_read, interface_keys, NULL },
 	{ "translated", translated_read, NULL, NULL },
 	{ "ports", ports_read, NULL, NULL },

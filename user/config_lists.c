@@ -10,6 +10,7 @@
 #include <strings.h>
 
 #include "user/config_keys.h"
+#include "user/secret.h"
 
 /* ---------------------------------------------------------------- services */
 
@@ -311,6 +312,77 @@ static void refresh_read(struct build *build, const struct node *value, void *ta
 		       &((struct config_list *)target)->refresh_s);
 }
 
+static void option_keep(struct build *build, const struct node *value, const char **out)
+{
+	const char *text = value_text(build->reading, value);
+	const char *fault = text ? secret_fault(text) : NULL;
+
+	if (fault)
+		reading_error(build->reading, value->place, "%s: %s", value->key, fault);
+	else if (text && !fetch_text_copy(text, out))
+		build->reading->failure = -ENOMEM;
+}
+
+static void header_read(struct build *build, const struct node *value, const char **out)
+{
+	const char *text = value_text(build->reading, value);
+	size_t name = text ? strcspn(text, ": \t") : 0;
+
+	if (!text)
+		return;
+	if (!name || text[name] != ':')
+		reading_error(build->reading, value->place,
+			      "headers: '%s' is none; write \"Name: value\"", text);
+	else
+		option_keep(build, value, out);
+}
+
+static void headers_read(struct build *build, const struct node *value, void *target)
+{
+	struct fetch_options *options = &((struct config_list *)target)->options;
+
+	if (!value_kind(build->reading, value, NODE_SEQUENCE,
+			"headers: [\"Authorization: Bearer ${cred:NAME}\"]"))
+		return;
+	if (value->count > FETCH_HEADERS)
+		reading_error(build->reading, value->place, "headers: more than %d", FETCH_HEADERS);
+	for (size_t i = 0; i < value->count && i < FETCH_HEADERS; i++)
+		header_read(build, value->items[i], &options->headers[i]);
+}
+
+static void pem_read(struct build *build, const struct node *value, const char **out)
+{
+	char *path = NULL;
+
+	if (value_file(build->reading, value, &path))
+		*out = path;
+}
+
+static void ca_read(struct build *build, const struct node *value, void *target)
+{
+	pem_read(build, value, &((struct config_list *)target)->options.ca);
+}
+
+static void certificate_read(struct build *build, const struct node *value, void *target)
+{
+	pem_read(build, value, &((struct config_list *)target)->options.certificate);
+}
+
+static void certificate_key_read(struct build *build, const struct node *value, void *target)
+{
+	pem_read(build, value, &((struct config_list *)target)->options.key);
+}
+
+static void proxy_read(struct build *build, const struct node *value, void *target)
+{
+	option_keep(build, value, &((struct config_list *)target)->options.proxy);
+}
+
+static void rsync_read(struct build *build, const struct node *value, void *target)
+{
+	value_rsync(build->reading, value, &((struct config_list *)target)->url);
+}
+
 static void refresh_min_read(struct build *build, const struct node *value, void *target)
 {
 	value_duration(build->reading, value, 10, 30 * 86400,
@@ -328,9 +400,13 @@ static void insecure_read(struct build *build, const struct node *value, void *t
 
 #define LIST_SOURCE_KEYS                                                                           \
 	{ "name", list_name_read, NULL, NULL }, { "file", list_file_read, NULL, NULL },            \
-		{ "url", list_url_read, NULL, NULL }, { "entries", entries_read, NULL, NULL },     \
-		{ "format", format_read, NULL, NULL }, { "codes", codes_read, NULL, NULL },        \
-		{ "column", column_read, NULL, NULL }, { "member", member_read, NULL, NULL },      \
+		{ "url", list_url_read, NULL, NULL }, { "rsync", rsync_read, NULL, NULL },         \
+		{ "headers", headers_read, NULL, NULL }, { "ca", ca_read, NULL, NULL },            \
+		{ "cert", certificate_read, NULL, NULL },                                          \
+		{ "key", certificate_key_read, NULL, NULL }, { "proxy", proxy_read, NULL, NULL },  \
+		{ "entries", entries_read, NULL, NULL }, { "format", format_read, NULL, NULL },    \
+		{ "codes", codes_read, NULL, NULL }, { "column", column_read, NULL, NULL },        \
+		{ "member", member_read, NULL, NULL },                                             \
 		{ "services", list_services_read, NULL, NULL },                                    \
 		{ "refresh", refresh_read, NULL, NULL },                                           \
 		{ "refresh_min", refresh_min_read, NULL, NULL },                                   \
@@ -338,9 +414,8 @@ static void insecure_read(struct build *build, const struct node *value, void *t
 		"insecure", insecure_read, NULL, NULL                                              \
 	}
 #define LIST_LATER_KEYS                                                                            \
-	{ "max_age", NULL, NULL, "remove it" },                                                    \
 	{                                                                                          \
-		"headers", NULL, NULL, "fetch the list yourself and name its file:"                \
+		"max_age", NULL, NULL, "remove it"                                                 \
 	}
 
 const struct key list_keys[] = { LIST_SOURCE_KEYS,
@@ -401,27 +476,54 @@ static void list_format_check(struct build *build, const struct node *item,
 			      item->key, list->name);
 }
 
+/* Over http, or with rsync, they would say nothing. */
+static void list_options_check(struct build *build, const struct node *item,
+			       const struct config_list *list)
+{
+	static const char *const keys[] = { "ca", "cert", "headers", "proxy" };
+	bool https = list->url && !strncmp(list->url, "https:", 6);
+	bool http = list->url && !strncmp(list->url, "http:", 5);
+
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+		if (node_get(item, keys[i]) && !https && (i < 2 || !http))
+			reading_error(build->reading, item->place,
+				      "%s '%s': %s: goes with an https url", item->key, list->name,
+				      keys[i]);
+}
+
 static void list_source_check(struct build *build, const struct node *item,
 			      const struct config_list *list)
 {
 	bool names = node_get(item, "spf") || node_get(item, "mx") || node_get(item, "host");
 	unsigned int sources = !!node_get(item, "file") + !!node_get(item, "url") +
-			       !!node_get(item, "entries") + (list->allow && names);
+			       !!node_get(item, "rsync") + !!node_get(item, "entries") +
+			       (list->allow && names);
 
 	if (!node_get(item, "name"))
 		reading_error(build->reading, item->place,
 			      "%s: an item has no name; write {name: NAME, file: PATH}", item->key);
 	if (sources != 1)
-		reading_error(build->reading, item->place,
-			      "%s '%s': needs one of file:, url: or entries:%s, not %u of them",
-			      item->key, list->name,
-			      list->allow ? ", or names (spf:, mx:, host:)" : "", sources);
+		reading_error(
+			build->reading, item->place,
+			"%s '%s': needs one of file:, url:, rsync: or entries:%s, not %u of them",
+			item->key, list->name, list->allow ? ", or names (spf:, mx:, host:)" : "",
+			sources);
 	list_format_check(build, item, list);
 	if (list->url && !strncmp(list->url, "http:", 5) && !list->insecure)
 		reading_error(build->reading, item->place,
 			      "%s '%s': http without s can be forged on its way; use https, or say "
 			      "insecure: true",
 			      item->key, list->name);
+	if (list->url && !strncmp(list->url, "rsync:", 6) && !list->insecure)
+		reading_error(
+			build->reading, item->place,
+			"%s '%s': rsync can be forged on its way; say insecure: true, and its "
+			"list counts less (see the manual), or use https",
+			item->key, list->name);
+	if (!list->options.certificate != !list->options.key)
+		reading_error(build->reading, item->place,
+			      "%s '%s': cert: and key: belong together", item->key, list->name);
+	list_options_check(build, item, list);
 }
 
 /* Does the url name this host, or one of its domain? */

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "user/config_value.h"
+#include "user/secret.h"
 
 /* Names that stand for addresses: keys of their own, not entries. */
 static bool prefix_is_name(const char *text)
@@ -201,8 +202,7 @@ static const char *url_fault(const char *text)
 		 curl_url_get(url, CURLUPART_HOST, &host, 0) || !*host)
 		fault = "is no URL; write https://HOST/PATH";
 	else if (!strcmp(scheme, "rsync"))
-		fault = "rsync is not there yet; use https, or fetch it with rsync and name its "
-			"`file:`";
+		fault = "is of rsync; write rsync: HOST::MODULE/FILE instead of url:";
 	else if (strcmp(scheme, "http") != 0 && strcmp(scheme, "https") != 0)
 		fault = "is not https or http; for a file on this host write `file:`";
 	curl_free(scheme);
@@ -211,13 +211,57 @@ static const char *url_fault(const char *text)
 	return fault;
 }
 
+/* A credential may stand where a name may; what it will be, nobody knows here. */
+static const char *url_fault_with(const char *text)
+{
+	char plain[READING_TEXT + 1];
+	const char *fault = secret_fault(text), *end;
+	size_t length = 0;
+
+	if (fault)
+		return fault;
+	while (*text && length < sizeof(plain) - 1) {
+		end = !strncmp(text, "${", 2) ? strchr(text, '}') : NULL;
+		plain[length++] = end ? 'x' : *text;
+		text = end ? end + 1 : text + 1;
+	}
+	plain[length] = '\0';
+	return url_fault(plain);
+}
+
+bool value_rsync(struct reading *reading, const struct node *node, char **out)
+{
+	const char *text = value_text(reading, node), *module, *fault;
+	char whole[READING_TEXT + 16];
+
+	if (!text)
+		return false;
+	module = strncmp(text, "rsync://", 8) ? strstr(text, "::") : NULL;
+	if (module)
+		snprintf(whole, sizeof(whole), "rsync://%.*s/%s", (int)(module - text), text,
+			 module + 2);
+	else
+		snprintf(whole, sizeof(whole), "%s", text);
+	fault = secret_fault(whole);
+	module = strlen(whole) > 8 ? strchr(whole + 8, '/') : NULL;
+	if (!fault && (strncmp(whole, "rsync://", 8) != 0 || whole[8] == '-' || whole[8] == '/' ||
+		       !module || !strchr(module + 1, '/') || whole[strlen(whole) - 1] == '/' ||
+		       strpbrk(whole, " *?[]\\\"'")))
+		fault = "is no file of an rsync server; write HOST::MODULE/FILE";
+	if (fault) {
+		reading_error(reading, node->place, "%s: '%s': %s", node->key, text, fault);
+		return false;
+	}
+	return text_keep(reading, whole, out);
+}
+
 bool value_url(struct reading *reading, const struct node *node, char **out)
 {
 	const char *text = value_text(reading, node), *fault;
 
 	if (!text)
 		return false;
-	fault = url_fault(text);
+	fault = url_fault_with(text);
 	if (fault) {
 		reading_error(reading, node->place, "%s: '%s': %s", node->key, text, fault);
 		return false;

@@ -46,6 +46,8 @@ bool value_folder(struct reading *reading, const struct node *node, size_t most,
 bool value_file(struct reading *reading, const struct node *node, char **out);
 /* http or https. malloc'ed. */
 bool value_url(struct reading *reading, const struct node *node, char **out);
+/* "rsync://HOST/MODULE/FILE" or "HOST::MODULE/FILE"; *out is the former. malloc'ed. */
+bool value_rsync(struct reading *reading, const struct node *node, char **out);
 /* "192.0.2.1:9925", "[2001:db8::1]:9925" or "off". malloc'ed. */
 bool value_listen(struct reading *reading, const struct node *node, char **out);
 

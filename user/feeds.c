@@ -12,6 +12,7 @@
 #include "user/feeds.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,7 +26,9 @@
 #include "user/fetch.h"
 #include "user/fetcher.h"
 #include "user/log.h"
+#include "user/rsync.h"
 #include "user/state.h"
+#include "user/worker.h"
 
 #define PARSER_VERSION	3 /* raise it when the same bytes are parsed to another image */
 #define RETRY_S		60
@@ -50,6 +53,7 @@ struct attempt {
 	__u64 now_s;
 	bool wanted; /* its source is to be read */
 	struct fetch fetch;
+	char credentials[PATH_MAX], copy[PATH_MAX]; /* paths that it borrows */
 };
 
 /* ---------------------------------------------------------------- failures */
@@ -102,7 +106,8 @@ static void attempt_fail(struct attempt *attempt, enum gate25_list_error kind, i
 	const struct config_list *list = attempt->list;
 	char shown[200];
 
-	error_count(attempt, kind, 1);
+	/* Whatever it was doing, and of whatever it died. */
+	error_count(attempt, error == -ECHILD ? GATE25_LIST_ERROR_WORKER : kind, 1);
 	attempt->feed->error = error;
 	snprintf(state->error, sizeof(state->error), "%s: %s",
 		 list->file ? list->file : fetch_url_shown(list->url, shown, sizeof(shown)), why);
@@ -195,7 +200,7 @@ static int attempt_parse(struct attempt *attempt, const char *text, size_t lengt
 
 	settings.bad_line = bad_line_tell;
 	settings.context = &telling;
-	error = list_parse(text, length, &settings, &image, &why);
+	error = worker_parse(text, length, &settings, &image, &why);
 	if (!error) {
 		error_count(attempt, GATE25_LIST_ERROR_BAD_LINE, image->bad_lines);
 		why = image_refuse(image, &kind);
@@ -330,9 +335,45 @@ static void file_attempt(struct attempt *attempt)
 
 /* ---------------------------------------------------------------- urls */
 
+static int copy_path(const struct attempt *attempt, char path[static PATH_MAX])
+{
+	int length = snprintf(path, PATH_MAX, "%s/lists/%s.rsync", attempt->config->state_dir,
+			      attempt->list->name);
+
+	return length >= PATH_MAX ? -ENAMETOOLONG : 0;
+}
+
+/* What rsync brought, for it to begin with the next time. Lost, the whole is sent again. */
+static void copy_keep(const struct attempt *attempt)
+{
+	const struct fetch *fetch = &attempt->fetch;
+	const struct timespec times[2] = { { .tv_sec = fetch->mtime_s },
+					   { .tv_sec = fetch->mtime_s } };
+	char fresh[PATH_MAX + 8];
+	bool kept;
+	int fd;
+
+	snprintf(fresh, sizeof(fresh), "%s.new", fetch->copy);
+	fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return;
+	kept = write(fd, fetch->body, fetch->length) == (ssize_t)fetch->length &&
+	       !futimens(fd, times) && !rename(fresh, fetch->copy);
+	close(fd);
+	if (!kept)
+		unlink(fresh);
+}
+
 static void url_begin(struct attempt *attempt)
 {
+	const struct config *config = attempt->config;
+
 	attempt->fetch.url = attempt->list->url;
+	attempt->fetch.options = &attempt->list->options;
+	if (config->files_count && config_beside(config, "credentials", attempt->credentials))
+		attempt->fetch.credentials = attempt->credentials;
+	if (rsync_is_url(attempt->list->url) && !copy_path(attempt, attempt->copy))
+		attempt->fetch.copy = attempt->copy;
 	if (!attempt->last) /* nothing that "not modified" could mean */
 		return;
 	attempt->fetch.etag = attempt->state->etag;
@@ -354,7 +395,9 @@ static void url_finish(struct attempt *attempt)
 		return;
 	}
 	state->etag[0] = state->last_modified[0] = '\0';
-	attempt_take(attempt, fetch->body, fetch->length);
+	if (fetch->copy)
+		copy_keep(attempt);
+	attempt_take(attempt, fetch->body ? fetch->body : "", fetch->length);
 	if (attempt->feed->error || state->unsaved)
 		return; /* ask for the whole again */
 	memcpy(state->etag, fetch->new_etag, sizeof(state->etag));
@@ -633,6 +676,7 @@ int feeds_load(const struct config *config, enum feed_how how, struct guard *gua
 	if (!attempts)
 		return -ENOMEM;
 	directory_make(config);
+	worker_configure(config->user, config->run_dir);
 	for (size_t i = 0; i < config->lists_count; i++) {
 		struct attempt *attempt = &attempts[i];
 

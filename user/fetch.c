@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/mman.h>
 
 #include "user/names.h"
 
@@ -119,7 +120,6 @@ static CURLcode bounds_set(CURL *handle)
 		      curl_easy_setopt(handle, CURLOPT_LOW_SPEED_LIMIT, (long)FETCH_SLOW_BYTES);
 	code = code ? code : curl_easy_setopt(handle, CURLOPT_LOW_SPEED_TIME, (long)FETCH_SLOW_S);
 	code = code ? code : curl_easy_setopt(handle, CURLOPT_MAXREDIRS, (long)FETCH_REDIRECTS);
-	code = code ? code : curl_easy_setopt(handle, CURLOPT_FOLLOWLOCATION, 1L);
 	code = code ? code :
 		      curl_easy_setopt(handle, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)FETCH_BYTES);
 	code = code ? code : curl_easy_setopt(handle, CURLOPT_NOSIGNAL, 1L);
@@ -147,15 +147,48 @@ static CURLcode request_set(struct fetch *fetch, CURL *handle)
 	return code;
 }
 
+/* A header may be a credential: it is sent to whom it is meant for, and to nobody whom that one names. */
+static CURLcode options_set(struct fetch *fetch, CURL *handle)
+{
+	const struct fetch_options *options = fetch->options;
+	CURLcode code = CURLE_OK;
+
+	if (!options)
+		return code;
+	for (int i = 0; !code && i < FETCH_HEADERS && options->headers[i]; i++) {
+		struct curl_slist *longer = curl_slist_append(fetch->headers, options->headers[i]);
+
+		code = longer ? CURLE_OK : CURLE_OUT_OF_MEMORY;
+		fetch->headers = longer ? longer : fetch->headers;
+	}
+	if (!code && options->ca)
+		code = curl_easy_setopt(handle, CURLOPT_CAINFO, options->ca);
+	if (!code && options->certificate)
+		code = curl_easy_setopt(handle, CURLOPT_SSLCERT, options->certificate);
+	if (!code && options->key)
+		code = curl_easy_setopt(handle, CURLOPT_SSLKEY, options->key);
+	if (!code && options->proxy)
+		code = curl_easy_setopt(handle, CURLOPT_PROXY, options->proxy);
+	return code;
+}
+
+static CURLcode redirects_set(const struct fetch *fetch, CURL *handle)
+{
+	bool bound = fetch->options && fetch->options->headers[0];
+
+	return curl_easy_setopt(handle, CURLOPT_FOLLOWLOCATION, bound ? 0L : 1L);
+}
+
 static int fetch_begin(struct fetch *fetch, CURLM *multi)
 {
 	CURL *handle = curl_easy_init();
 
 	fetch->handle = handle;
-	if (!handle || header_add(fetch, "If-None-Match", fetch->etag) ||
+	if (!handle || options_set(fetch, handle) ||
+	    header_add(fetch, "If-None-Match", fetch->etag) ||
 	    header_add(fetch, "If-Modified-Since", fetch->last_modified))
 		return -ENOMEM;
-	if (bounds_set(handle) || request_set(fetch, handle) ||
+	if (bounds_set(handle) || request_set(fetch, handle) || redirects_set(fetch, handle) ||
 	    curl_multi_add_handle(multi, handle))
 		return -ENOMEM;
 	return 0;
@@ -165,8 +198,11 @@ static int fetch_begin(struct fetch *fetch, CURLM *multi)
 
 static void judge_status(struct fetch *fetch, long status)
 {
+	bool asked = (fetch->etag && fetch->etag[0]) ||
+		     (fetch->last_modified && fetch->last_modified[0]);
+
 	fetch->not_modified = status == 304;
-	if (status == 200 || (status == 304 && fetch->headers))
+	if (status == 200 || (status == 304 && asked))
 		return;
 	fetch->error = -EPROTO;
 	snprintf(fetch->why, sizeof(fetch->why), "the server answers with HTTP status %ld%s",
@@ -174,7 +210,18 @@ static void judge_status(struct fetch *fetch, long status)
 		 status == 404 || status == 410 ? "; has the list moved?" :
 		 status == 401 || status == 403 ? "; it wants a login, or does not want us" :
 		 status == 429			? "; it wants to be asked less often" :
-						  "");
+		 status / 100 == 3 && status != 304 ?
+				 "; a list with headers: follows no redirect, so "
+				 "that these reach nobody else: write the new url" :
+				 "");
+}
+
+static void full_say(struct fetch *fetch)
+{
+	snprintf(fetch->why, sizeof(fetch->why),
+		 "with what other urls sent at the same time it is larger than %lu MiB; "
+		 "asked again later",
+		 FETCH_BYTES >> 20);
 }
 
 static void fetch_judge(struct fetch *fetch, CURLcode code)
@@ -186,10 +233,7 @@ static void fetch_judge(struct fetch *fetch, CURLcode code)
 	if (fetch->error == -EFBIG) {
 		snprintf(fetch->why, sizeof(fetch->why), "larger than %lu MiB", FETCH_BYTES >> 20);
 	} else if (fetch->error == -ENOBUFS) {
-		snprintf(fetch->why, sizeof(fetch->why),
-			 "with what other urls sent at the same time it is larger than %lu MiB; "
-			 "asked again later",
-			 FETCH_BYTES >> 20);
+		full_say(fetch);
 	} else if (fetch->error) {
 		snprintf(fetch->why, sizeof(fetch->why), "%s", strerror(-fetch->error));
 	} else if (code != CURLE_OK) {
@@ -271,10 +315,71 @@ int fetch_all(struct fetch *fetches, size_t count, const atomic_bool *cancel)
 
 void fetch_release(struct fetch *fetch)
 {
-	free(fetch->body);
+	if (fetch->mapped && fetch->body)
+		munmap(fetch->body, fetch->length);
+	else if (!fetch->mapped)
+		free(fetch->body);
 	atomic_fetch_sub(&held_bytes, fetch->length);
 	fetch->body = NULL;
+	fetch->mapped = false;
 	fetch->length = fetch->room = 0;
+}
+
+int fetch_hold(struct fetch *fetch)
+{
+	if (atomic_fetch_add(&held_bytes, fetch->length) + fetch->length <= FETCH_BYTES)
+		return 0;
+	fetch_release(fetch);
+	fetch->error = -ENOBUFS;
+	full_say(fetch);
+	return -ENOBUFS;
+}
+
+void fetch_options_free(struct fetch_options *options)
+{
+	for (int i = 0; i < FETCH_HEADERS; i++)
+		free((char *)options->headers[i]);
+	free((char *)options->ca);
+	free((char *)options->certificate);
+	free((char *)options->key);
+	free((char *)options->proxy);
+}
+
+bool fetch_text_copy(const char *text, const char **out)
+{
+	*out = text ? strdup(text) : NULL;
+	return !text || *out;
+}
+
+bool fetch_options_copy(const struct fetch_options *options, struct fetch_options *out)
+{
+	bool good = true;
+
+	if (!options)
+		return true;
+	for (int i = 0; good && i < FETCH_HEADERS; i++)
+		good = fetch_text_copy(options->headers[i], &out->headers[i]);
+	return good && fetch_text_copy(options->ca, &out->ca) &&
+	       fetch_text_copy(options->certificate, &out->certificate) &&
+	       fetch_text_copy(options->key, &out->key) &&
+	       fetch_text_copy(options->proxy, &out->proxy);
+}
+
+static bool text_same(const char *a, const char *b)
+{
+	return !strcmp(a ? a : "", b ? b : "");
+}
+
+bool fetch_options_same(const struct fetch_options *a, const struct fetch_options *b)
+{
+	static const struct fetch_options none;
+
+	b = b ? b : &none;
+	for (int i = 0; i < FETCH_HEADERS; i++)
+		if (!text_same(a->headers[i], b->headers[i]))
+			return false;
+	return text_same(a->ca, b->ca) && text_same(a->certificate, b->certificate) &&
+	       text_same(a->key, b->key) && text_same(a->proxy, b->proxy);
 }
 
 const char *fetch_url_shown(const char *url, char *text, size_t size)

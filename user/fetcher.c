@@ -18,6 +18,7 @@
 
 #include "bpf/gate25.h"
 #include "user/log.h"
+#include "user/worker.h"
 
 #define LOOK_MS 100 /* how soon a cancel is seen */
 
@@ -27,6 +28,8 @@ struct errand {
 	char name[GATE25_NAME];
 	char *url;
 	char etag[FETCH_ETAG], last_modified[FETCH_LAST_MODIFIED];
+	char *credentials, *copy;
+	struct fetch_options options; /* whose texts are ours */
 	struct fetch fetch;
 	pthread_t thread;
 	__u64 began_ms;
@@ -56,7 +59,7 @@ static void *errand_run(void *context)
 	struct errand *errand = context;
 	struct fetcher *fetcher = errand->fetcher;
 	struct fetch *fetch = &errand->fetch;
-	int error = fetch_all(fetch, 1, &errand->cancel);
+	int error = worker_fetch(fetch, &errand->cancel);
 	__u64 one = 1;
 
 	if (error && !fetch->error) {
@@ -77,6 +80,9 @@ static void errand_free(struct errand *errand)
 {
 	fetch_release(&errand->fetch);
 	free(errand->url);
+	free(errand->credentials);
+	free(errand->copy);
+	fetch_options_free(&errand->options);
 	free(errand);
 }
 
@@ -96,9 +102,11 @@ static struct errand *errand_new(struct fetcher *fetcher, const char *name,
 	if (!errand)
 		return NULL;
 	errand->fetcher = fetcher;
-	errand->url = strdup(wanted->url);
-	if (!errand->url) {
-		free(errand);
+	if (!fetch_text_copy(wanted->url, (const char **)&errand->url) ||
+	    !fetch_text_copy(wanted->credentials, (const char **)&errand->credentials) ||
+	    !fetch_text_copy(wanted->copy, (const char **)&errand->copy) ||
+	    !fetch_options_copy(wanted->options, &errand->options)) {
+		errand_free(errand);
 		return NULL;
 	}
 	snprintf(errand->name, sizeof(errand->name), "%s", name);
@@ -106,6 +114,9 @@ static struct errand *errand_new(struct fetcher *fetcher, const char *name,
 	snprintf(errand->last_modified, sizeof(errand->last_modified), "%s",
 		 wanted->last_modified ? wanted->last_modified : "");
 	errand->fetch.url = errand->url;
+	errand->fetch.credentials = errand->credentials;
+	errand->fetch.copy = errand->copy;
+	errand->fetch.options = &errand->options;
 	errand->fetch.etag = errand->etag;
 	errand->fetch.last_modified = errand->last_modified;
 	errand->began_ms = now_ms();
@@ -116,6 +127,7 @@ static struct errand *errand_new(struct fetcher *fetcher, const char *name,
 static bool errand_serves(const struct errand *errand, const struct fetch *wanted)
 {
 	return !strcmp(errand->url, wanted->url) &&
+	       fetch_options_same(&errand->options, wanted->options) &&
 	       !strcmp(errand->etag, wanted->etag ? wanted->etag : "") &&
 	       !strcmp(errand->last_modified, wanted->last_modified ? wanted->last_modified : "");
 }
@@ -279,6 +291,9 @@ bool fetcher_take(struct fetcher *fetcher, const char *name, struct fetch *out)
 	out->url = asked.url;
 	out->etag = asked.etag;
 	out->last_modified = asked.last_modified;
+	out->options = asked.options;
+	out->credentials = asked.credentials;
+	out->copy = asked.copy;
 	errand->fetch = (struct fetch){ 0 }; /* the body has another owner */
 	errand_free(errand);
 	return true;

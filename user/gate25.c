@@ -15,6 +15,7 @@
 #include "user/command.h"
 #include "user/log.h"
 #include "user/record.h"
+#include "user/worker.h"
 
 static const struct {
 	const char *title;
@@ -157,6 +158,8 @@ int main(int argc, char **argv)
 	bool want_help = false, want_version = false;
 	static char *const version[] = { "version", NULL };
 
+	if (worker_is_wanted(argc, argv))
+		return worker_main();
 	setlocale(LC_CTYPE, "");	 /* so that tables know the width of what is not ASCII */
 	log_init("gate25", LOG_WARNING); /* what went well, the commands say themselves */
 	record_command(argc, argv);

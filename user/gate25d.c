@@ -24,6 +24,7 @@
 #include "user/print.h"
 #include "user/record.h"
 #include "user/state.h"
+#include "user/worker.h"
 
 #define STOP_WAIT_MS 5000
 
@@ -349,8 +350,11 @@ int main(int argc, char **argv)
 {
 	struct options options = { .config_path = CONFIG_DEFAULT };
 	static struct agent agent;
-	int status = options_parse(argc, argv, &options);
+	int status;
 
+	if (worker_is_wanted(argc, argv))
+		return worker_main();
+	status = options_parse(argc, argv, &options);
 	if (status >= 0)
 		return status;
 	log_init("gate25d", options.verbose ? LOG_DEBUG : LOG_INFO);

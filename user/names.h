@@ -65,4 +65,7 @@ void names_fetch(struct fetch *fetch, const atomic_bool *cancel);
 /* The names for people: without scheme and resolver. */
 const char *names_shown(const char *url);
 
+/* Logs the notes of such a list: whoever takes it does, since it may be made in a process that has no log. */
+void names_notes_log(const char *text, size_t length);
+
 #endif

@@ -144,14 +144,23 @@ static unsigned int ttl_clamp(unsigned int ttl_s)
 	return ttl_s > NAMES_TTL_MOST_S ? NAMES_TTL_MOST_S : ttl_s;
 }
 
+#define NOTES_TOLD 20
+
 /* A note is said when something changed, not each quarter of an hour. */
-static void notes_log(const char *text)
+void names_notes_log(const char *text, size_t length)
 {
 	static const char mark[] = "# note: ";
+	const char *end = text + length, *line = text, *stop;
 
-	for (const char *line = strstr(text, mark); line; line = strstr(line + 1, mark))
-		log_notice("names: %.*s", (int)strcspn(line + strlen(mark), "\n"),
-			   line + strlen(mark));
+	for (int told = 0; told < NOTES_TOLD && line < end; told++, line = stop) {
+		line = memmem(line, end - line, mark, strlen(mark));
+		if (!line)
+			return;
+		line += strlen(mark);
+		stop = memchr(line, '\n', end - line);
+		stop = stop ? stop : end;
+		log_notice("names: %.*s", (int)(stop - line), line);
+	}
 }
 
 static void names_deliver(struct gathering *gathering, char *text, size_t length)
@@ -168,7 +177,6 @@ static void names_deliver(struct gathering *gathering, char *text, size_t length
 		free(text);
 		return;
 	}
-	notes_log(text);
 	fetch->body = text;
 	fetch->length = length;
 }

@@ -200,7 +200,7 @@ refused() {
 	configure "allow: [{name: a, spf: [\"nodots\"]}]"
 	says 1 - "spf: 'nodots' is no domain" check
 	configure "allow: [{name: a, spf: [example.com], entries: [192.0.2.1]}]"
-	says 1 - "needs one of file:, url: or entries:, or names .*, not 2 of them" check
+	says 1 - "needs one of file:, url:, rsync: or entries:, or names .*, not 2 of them" check
 	configure "lists: [{name: a, spf: [example.com]}]"
 	says 1 - "unknown key 'spf' of a list" check
 	configure "allow: [{name: a, entries: [\"spf:example.com\"]}]"

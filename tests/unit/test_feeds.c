@@ -30,6 +30,7 @@
 #include "user/fetch.h"
 #include "user/fetcher.h"
 #include "user/log.h"
+#include "user/worker.h"
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -1093,7 +1094,7 @@ static void test_next_refresh(void **state)
 	assert_int_equal(feeds_next_refresh(&stage->config, &states), 0);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 #define STAGED(name) cmocka_unit_test_setup_teardown(name, stage_setup, stage_teardown)
 	const struct CMUnitTest tests[] = {
@@ -1126,6 +1127,8 @@ int main(void)
 		STAGED(test_next_refresh),
 	};
 
+	if (worker_is_wanted(argc, argv))
+		return worker_main();
 	log_init("test_feeds", LOG_EMERG);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

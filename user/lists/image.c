@@ -129,7 +129,7 @@ static int write_all(int fd, const void *bytes, size_t length)
 	return 0;
 }
 
-static int write_image(int fd, const struct list_image *image)
+int list_image_write_fd(const struct list_image *image, int fd)
 {
 	struct image_header header = {
 		.magic = IMAGE_MAGIC,
@@ -150,8 +150,6 @@ static int write_image(int fd, const struct list_image *image)
 		error = write_all(fd, image->ranges4, image->count4 * sizeof(struct range4));
 	if (!error)
 		error = write_all(fd, image->ranges6, image->count6 * sizeof(struct range6));
-	if (!error && fsync(fd))
-		error = -errno;
 	return error;
 }
 
@@ -186,7 +184,9 @@ int list_image_write(const struct list_image *image, const char *path)
 	fd = mkostemp(temporary, O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	error = write_image(fd, image);
+	error = list_image_write_fd(image, fd);
+	if (!error && fsync(fd))
+		error = -errno;
 	if (close(fd) && !error)
 		error = -errno;
 	if (!error && rename(temporary, path))
@@ -298,24 +298,27 @@ static int read_image(int fd, struct list_image *image)
 	return checksum(&header, image) == header.checksum && well_formed(image) ? 0 : -EBADMSG;
 }
 
-int list_image_read(const char *path, struct list_image **out)
+int list_image_read_fd(int fd, struct list_image **out)
 {
 	struct list_image *image = calloc(1, sizeof(*image));
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe would not be one */
-	int error = 0;
+	int error = image ? read_image(fd, image) : -ENOMEM;
 
-	if (fd < 0)
-		error = -errno;
-	else if (!image)
-		error = -ENOMEM;
-	else
-		error = read_image(fd, image);
-	if (fd >= 0)
-		close(fd);
 	if (error)
 		list_image_free(image);
 	else
 		*out = image;
+	return error;
+}
+
+int list_image_read(const char *path, struct list_image **out)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe would not be one */
+	int error;
+
+	if (fd < 0)
+		return -errno;
+	error = list_image_read_fd(fd, out);
+	close(fd);
 	return error;
 }
 

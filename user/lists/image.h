@@ -58,6 +58,11 @@ void list_image_free(struct list_image *image);
 int list_image_write(const struct list_image *image, const char *path);
 int list_image_read(const char *path, struct list_image **out);
 
+/* The same to and from an open file, from where it stands. No image is larger than LIST_IMAGE_BYTES. */
+#define LIST_IMAGE_BYTES (256UL << 20)
+int list_image_write_fd(const struct list_image *image, int fd);
+int list_image_read_fd(int fd, struct list_image **out);
+
 /*
  * The range of the image that holds `address`; first and last as addresses. -ENOENT if none does.
  */
