@@ -453,6 +453,8 @@ static void list_format_check(struct build *build, const struct node *item,
 			      const struct config_list *list)
 {
 	bool zone = list->format >= LIST_RBLDNSD && list->format <= LIST_IP6TRIE;
+	bool sourceless = node_get(item, "entries") || node_get(item, "spf") ||
+			  node_get(item, "mx") || node_get(item, "host");
 	const struct {
 		bool set, fits;
 		const char *key, *needs;
@@ -465,7 +467,7 @@ static void list_format_check(struct build *build, const struct node *item,
 	};
 
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
-		if (keys[i].set && (!keys[i].fits || node_get(item, "entries")))
+		if (keys[i].set && (!keys[i].fits || sourceless))
 			reading_error(build->reading, item->place,
 				      "%s '%s': %s: goes only with a source of %s", item->key,
 				      list->name, keys[i].key, keys[i].needs);
