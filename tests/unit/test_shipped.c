@@ -10,10 +10,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "user/config_keys.h"
+#include "user/presets.h"
 
 #define DOCUMENT "docs/configuration.md"
 #define KEYS	 128
@@ -83,6 +85,43 @@ static void test_keys_documented(void **state)
 	assert_int_equal(unknown, 0);
 }
 
+/* The lists that are on are those of the presets, and there is one text of each. */
+static void preset_is_on(const struct config *config, const char *name)
+{
+	static const char path[] = "/tmp/test_shipped.yaml.XXXXXX";
+	char file[sizeof(path)];
+	struct preset *preset = NULL;
+	struct config *alone = NULL;
+	FILE *text;
+	int fd;
+
+	memcpy(file, path, sizeof(path));
+	fd = mkstemp(file);
+	text = fdopen(fd, "w");
+	assert_non_null(text);
+	assert_int_equal(preset_read("contrib/presets", name, NULL, stderr, &preset), 0);
+	assert_string_equal(preset->ship, "on");
+	fprintf(text, "interfaces: [eth0]\nthreshold: 2\n%s", preset->text);
+	assert_int_equal(fclose(text), 0);
+	assert_int_equal(config_read(file, stderr, &alone), 0);
+	unlink(file);
+	for (size_t i = 0; i < alone->lists_count; i++) {
+		const struct config_list *want = &alone->lists[i];
+		const struct config_list *have = config_list_find(config, want->name);
+
+		assert_non_null(have);
+		assert_string_equal(have->url, want->url);
+		assert_int_equal(have->allow, want->allow);
+		assert_int_equal(have->format, want->format);
+		assert_int_equal(have->weight, want->weight);
+		assert_int_equal(have->action, want->action);
+		assert_int_equal(have->observe, want->observe);
+		assert_int_equal(have->refresh_s, want->refresh_s);
+	}
+	config_free(alone);
+	preset_free(preset);
+}
+
 /* As in the tree: without a conf.d beside it. */
 static void test_shipped(void **state)
 {
@@ -92,7 +131,9 @@ static void test_shipped(void **state)
 	assert_int_equal(config_read("contrib/gate25.yaml", stderr, &config), 0);
 	assert_true(config->observe);
 	assert_int_equal(config->threshold, 2);
-	assert_int_equal(config->lists_count, 0);
+	assert_int_equal(config->lists_count, 6);
+	preset_is_on(config, "spamhaus-drop");
+	preset_is_on(config, "big-senders");
 	for (int scope = 0; scope < GATE25_SCOPES; scope++)
 		assert_true(config->limits[scope].set && config->limits[scope].observe);
 	assert_int_equal(config->limits[GATE25_SCOPE_SOURCE].burst, 150);
