@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <jansson.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +18,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "user/rsync.h"
@@ -272,6 +274,9 @@ static void parse_do(struct errand *errand)
 			return;
 		}
 	}
+	/* Both open a file at their first use, which nothing may any more then. */
+	json_object_seed(0);
+	tzset();
 	if (cage_close()) {
 		fail(errand, -EPERM, "cannot give up the rights that parsing needs not");
 		return;

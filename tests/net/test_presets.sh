@@ -118,7 +118,7 @@ stand_in() { # LIST
 		echo '{"description": "d", "list": ["198.51.100.0/26", "203.0.113.7", "2001:db8:f::/48"], "name": "n"}'
 		;;
 	uceprotect-1)
-		printf '$TTL 60\n$SOA 0 a. b. 1 60 60 60 60\n:127.0.0.2:listed, see http://x.example/$\n!192.0.2.0/24\n'
+		printf '$TTL 60\n$TIMESTAMP 2026:01:02:03:04:05\n$SOA 0 a. b. 1 60 60 60 60\n:127.0.0.2:listed, see http://x.example/$\n!192.0.2.0/24\n'
 		printf '127.0.0.2\n198.51.100.1\n198.51.100.2\n198.51.100.3\n'
 		;;
 	dshield)
