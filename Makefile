@@ -13,6 +13,7 @@
 #   tests/unit/test_*.c     cmocka, no root          tests/common/*.c  shared by unit and bpf tests
 #   tests/bpf/test_*.c      cmocka, root             tests/net/*.c     programs that net tests start
 #   tests/net/test_*.sh     namespaces, root
+#   user/worker_main.c      once more with GATE25_WRECK, for tests/net/test_worker.sh
 
 BUILD	    ?= build
 PREFIX	    ?= /usr/local
@@ -68,6 +69,7 @@ BENCH_SRC   := $(filter-out %.bpf.c,$(wildcard tools/bench/*.c))
 BENCH_OBJ   := $(BENCH_SRC:%.c=$(BUILD)/%.o)
 TOOLS	    := $(patsubst %.c,$(BUILD)/%,$(wildcard tools/*.c))
 HELPERS	    := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/net/*.c))
+WRECK	    := $(BUILD)/tests/net/gate25d-wreck
 PROGRAMS    := $(if $(AGENT_SRC),$(BUILD)/gate25d) $(if $(CLI_SRC),$(BUILD)/gate25)
 UNIT_TESTS  := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_$(T).c))
 BPF_TESTS   := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bpf/test_$(T).c))
@@ -156,6 +158,16 @@ $(HELPERS): $(BUILD)/%: $(BUILD)/%.o
 	$(call say,LINK,$@)
 	$(Q)$(LINK) $^
 
+# The agent with a parser that lists can wreck: for the test of what becomes of it.
+$(BUILD)/user/worker_main.wreck.o: user/worker_main.c $(BUILD)/user/worker_main.o
+	$(call say,CC,$@)
+	$(Q)$(USER_CC) -DGATE25_WRECK -c $< -o $@
+
+$(WRECK): $(AGENT_OBJ) $(BUILD)/user/worker_main.wreck.o $(BUILD)/common.a
+	$(call say,LINK,$@)
+	@mkdir -p $(@D)
+	$(Q)$(LINK) $^ $(LIBS)
+
 $(UNIT_TESTS) $(BPF_TESTS): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/tests/common.a $(BUILD)/common.a
 	$(call say,LINK,$@)
 	$(Q)$(LINK) $^ $(CMOCKA) $(LIBS)
@@ -169,7 +181,7 @@ check:
 	$(Q)scripts/deps.sh build test
 	$(Q)$(MAKE) check-built
 
-check-built: $(UNIT_TESTS) $(BPF_TESTS) $(PROGRAMS) $(TOOLS) $(HELPERS)
+check-built: $(UNIT_TESTS) $(BPF_TESTS) $(PROGRAMS) $(TOOLS) $(HELPERS) $(WRECK)
 	$(Q)BUILD=$(BUILD) tests/run $(UNIT_TESTS) $(BPF_TESTS) $(NET_TESTS)
 
 check-unit: $(UNIT_TESTS)
@@ -178,7 +190,7 @@ check-unit: $(UNIT_TESTS)
 check-bpf: $(BPF_TESTS)
 	$(Q)BUILD=$(BUILD) tests/run $^
 
-check-net: $(PROGRAMS) $(TOOLS) $(HELPERS)
+check-net: $(PROGRAMS) $(TOOLS) $(HELPERS) $(WRECK)
 	$(Q)BUILD=$(BUILD) tests/run $(NET_TESTS)
 
 asan:
