@@ -148,6 +148,8 @@ static void list_add(struct preset *preset, const struct node *item, const char 
 	struct preset_list *list = &preset->lists[preset->lists_count];
 	const struct node *url = node_get(item, "url"), *refresh = node_get(item, "refresh");
 
+	if (!url)
+		url = node_get(item, "rsync");
 	if (preset->lists_count == PRESET_LISTS || item->kind != NODE_MAPPING) {
 		reading_error(&preset->reading, item->place,
 			      "a preset holds up to %d lists, each a mapping", PRESET_LISTS);

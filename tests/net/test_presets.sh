@@ -149,6 +149,7 @@ stand_ins_hold() {
 		greensnow 3
 		interserver 3
 		ipsum-3 3
+		psbl 3
 		spamhaus-drop 2
 		spamhaus-drop-v6 1
 		uceprotect-1 3
