@@ -70,12 +70,22 @@ const char *entry_format(const struct gate25_source *first, const struct gate25_
 	return text;
 }
 
+/* A line that says no more than the entry says nothing. */
+static bool text_tells(const struct answer_list *list, const char *entry)
+{
+	return list->text[0] && strcmp(list->text, entry) != 0;
+}
+
 static void say_entry(struct words *words, const struct answer_list *list)
 {
 	char entry[ENTRY_TEXT];
 
-	if (list->has_entry)
-		say(words, ": %s", entry_format(&list->first, &list->last, entry));
+	if (!list->has_entry)
+		return;
+	entry_format(&list->first, &list->last, entry);
+	say(words, ": %s", entry);
+	if (text_tells(list, entry))
+		say(words, " \"%s\"", list->text);
 }
 
 static const char *slot_name(enum gate25_slot slot)
@@ -279,11 +289,12 @@ static json_t *list_json(const struct answer_list *list)
 {
 	char entry[ENTRY_TEXT];
 
-	return json_pack("{s:s, s:s, s:i, s:s, s:b, s:b, s:s?}", "name", list->info->name, "kind",
-			 list->info->allow ? "allow" : "block", "weight", list->info->weight,
-			 "action", verdict_label(list->info->action), "observe",
+	return json_pack("{s:s, s:s, s:i, s:s, s:b, s:b, s:s?, s:s?}", "name", list->info->name,
+			 "kind", list->info->allow ? "allow" : "block", "weight",
+			 list->info->weight, "action", verdict_label(list->info->action), "observe",
 			 list_observes(list), "applies", list->applies, "entry",
-			 list->has_entry ? entry_format(&list->first, &list->last, entry) : NULL);
+			 list->has_entry ? entry_format(&list->first, &list->last, entry) : NULL,
+			 "text", list->text[0] ? list->text : NULL);
 }
 
 static json_t *lists_json(const struct answer *answer)

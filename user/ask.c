@@ -16,6 +16,7 @@
 
 #include "bpf/source.h"
 #include "bpf/verdict.h"
+#include "user/entry_text.h"
 #include "user/lists/compile.h"
 #include "user/lists/image.h"
 #include "user/log.h"
@@ -25,6 +26,7 @@ struct asker {
 	const struct config *config;
 	struct guard *guard;
 	struct view view;
+	bool texts;
 	struct {
 		bool tried;		  /* read at its first use */
 		struct list_image *image; /* NULL: there is none */
@@ -225,6 +227,24 @@ static void image_read(struct asker *asker, __u32 index)
 			image); /* without it the verdict stands, only the entry is not told */
 }
 
+void ask_want_texts(struct asker *asker)
+{
+	asker->texts = true;
+}
+
+/* Without it the answer stands; only what the list says of it is not told. */
+static void text_ask(const struct asker *asker, const struct gate25_source *source,
+		     struct answer_list *list)
+{
+	const struct config_list *configured = config_list_find(asker->config, list->info->name);
+	struct list_line line;
+
+	if (!asker->texts || !configured || !list->has_entry ||
+	    entry_text_find(asker->config, configured, source, &line))
+		return;
+	memcpy(list->text, line.text, sizeof(list->text));
+}
+
 const struct list_image *ask_list_image(struct asker *asker, __u32 index)
 {
 	if (!asker->images[index].tried)
@@ -273,6 +293,7 @@ static void lists_ask(struct asker *asker, __u64 lists, struct answer *out)
 		list->has_entry = asker->images[i].image &&
 				  !list_image_find(asker->images[i].image, &out->source,
 						   &list->first, &list->last);
+		text_ask(asker, &out->source, list);
 		out->lists_count++;
 	}
 }

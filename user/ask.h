@@ -25,6 +25,8 @@ struct answer_list {
 	bool applies;	/* it holds for the service that was asked about */
 	bool has_entry; /* its image is on disk and says the same */
 	struct gate25_source first, last; /* the entry, if so; both inclusive */
+	char text
+		[LIST_LINE_TEXT]; /* what the list says of it; "": nothing, or it was not asked for */
 };
 
 /* The entry of the overlay that decided or would have; else the first that covers the address. */
@@ -69,6 +71,9 @@ struct answer {
 struct asker;
 int ask_open(const struct config *paths, struct guard *guard, struct asker **out);
 void ask_close(struct asker *asker); /* NULL is fine */
+/* From now on answers have the texts of entries too, which takes a look through each list. */
+void ask_want_texts(struct asker *asker);
+
 /* false: a load would put an older image of this list in force, or none, since this one is not on disk. */
 bool ask_list_kept(struct asker *asker, __u32 index);
 
@@ -107,7 +112,7 @@ const char *answer_word(const struct answer *answer);
  * What decided, in words: "list uceprotect-1 (weight 1 of 1): 192.0.2.7", "manual block
  * 192.0.2.0/24 until …".
  */
-#define ANSWER_TEXT 512
+#define ANSWER_TEXT 2048
 const char *answer_why(const struct answer *answer, char text[static ANSWER_TEXT]);
 
 /* One line as `gate25 test` prints it, without a newline: "BLOCKED 192.0.2.7 mx: list …". */

@@ -15,6 +15,9 @@
 #include "user/ask.h"
 #include "user/print.h"
 
+#define TEXTS_MOST                                                                                 \
+	16 /* addresses, for which each list is looked through for what it says of them */
+
 struct question {
 	struct cli *cli;
 	struct gate25_source *addresses;
@@ -193,6 +196,8 @@ static int question_ask(const struct question *question, struct asker *asker, in
 	bool all_blocked = true;
 	int error = 0;
 
+	if (question->count <= TEXTS_MOST)
+		ask_want_texts(asker);
 	for (size_t i = 0; !error && i < question->count; i++) {
 		struct answer answer;
 

@@ -22,6 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "user/entry_text.h"
 #include "user/feed_file.h"
 #include "user/fetch.h"
 #include "user/fetcher.h"
@@ -286,6 +287,7 @@ static void attempt_take(struct attempt *attempt, const char *text, size_t lengt
 		log_notice("list %s: %llu of %llu lines are bad and were skipped",
 			   attempt->list->name, image->bad_lines, image->lines);
 	attempt_store(attempt, image);
+	entry_text_keep(attempt->config, attempt->list, text, length);
 	attempt_succeed(attempt, image, true);
 }
 
