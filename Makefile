@@ -14,6 +14,7 @@
 #   tests/bpf/test_*.c      cmocka, root             tests/net/*.c     programs that net tests start
 #   tests/net/test_*.sh     namespaces, root
 #   user/worker_main.c      once more with GATE25_WRECK, for tests/net/test_worker.sh
+#   tests/fuzz/fuzz_*.c     libFuzzer, no root; what they start from is in tests/fuzz/corpus/
 
 BUILD	    ?= build
 PREFIX	    ?= /usr/local
@@ -73,9 +74,11 @@ WRECK	    := $(BUILD)/tests/net/gate25d-wreck
 PROGRAMS    := $(if $(AGENT_SRC),$(BUILD)/gate25d) $(if $(CLI_SRC),$(BUILD)/gate25)
 UNIT_TESTS  := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_$(T).c))
 BPF_TESTS   := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bpf/test_$(T).c))
+FUZZ_OBJ    := $(patsubst %.c,$(BUILD)/%.o,$(wildcard user/lists/*.c) user/addr.c)
 NET_TESTS   := $(wildcard tests/net/test_$(T).sh)
 C_FILES	    := $(sort $(wildcard bpf/*.[ch] user/*.[ch] user/lists/*.[ch] tools/*.[ch] tools/bench/*.[ch] \
-	       tests/common/*.[ch] tests/unit/*.[ch] tests/bpf/*.[ch] tests/net/*.[ch]))
+	       tests/common/*.[ch] tests/unit/*.[ch] tests/bpf/*.[ch] tests/net/*.[ch] \
+	       tests/fuzz/*.[ch]))
 SH_FILES    := .ci/run $(sort $(wildcard scripts/* tests/run tests/net/*.sh contrib/completion/*.bash))
 
 Q	    := $(if $(V),,@)
@@ -83,7 +86,7 @@ say	    = @printf '  %-6s %s\n' $(1) '$(2)'
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: help all check check-built check-unit check-bpf check-net asan demo demo-built lint lint-built \
+.PHONY: help all check check-built check-unit check-bpf check-net asan fuzz fuzz-built fuzz-cover demo demo-built lint lint-built \
 	bench bench-built format install uninstall clean FORCE
 
 help:
@@ -93,13 +96,15 @@ help:
 	@echo 'make check-bpf    tests that run the BPF programs (as root; T=NAME)'
 	@echo 'make check-net    tests in network namespaces with real servers (as root; T=NAME)'
 	@echo 'make asan         unit tests under AddressSanitizer and UBSan, in $(BUILD)-asan/'
+	@echo 'make fuzz         libFuzzer over the parsers of lists, FUZZ_SECONDS=60 a format, in $(BUILD)-fuzz/'
+	@echo 'make fuzz-cover   how much of the parsers the corpora in tests/fuzz/corpus/ reach'
 	@echo 'make demo         install what is missing, build, show the guard at work (as root)'
 	@echo 'make bench        install what is missing, build, measure beside nftables, ipset and others (as root)'
 	@echo 'make lint         formatting, static checks, size of functions, cost for the verifier'
 	@echo 'make format       clang-format all C files'
 	@echo 'make install      DESTDIR=, PREFIX=$(PREFIX), SYSCONFDIR=$(SYSCONFDIR), UNITDIR=$(UNITDIR)'
 	@echo 'make uninstall    the reverse; configuration and state stay'
-	@echo 'make clean        remove $(BUILD)/ and $(BUILD)-asan/'
+	@echo 'make clean        remove $(BUILD)/ and what stands beside it: -asan, -fuzz, -cover'
 	@echo 'V=1 shows the commands. Version: $(VERSION)'
 
 all: $(PROGRAMS) $(TOOLS)
@@ -197,6 +202,26 @@ asan:
 	$(Q)$(MAKE) check-unit BUILD=$(BUILD)-asan HARDEN=-fPIE CFLAGS='-O1 -g' \
 		SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer'
 
+# As with a sanitizer, all is built apart. F=csv takes one format of the corpus alone.
+FUZZ_BUILD = $(MAKE) fuzz-built CC=$(CLANG) HARDEN=-fPIE CFLAGS='-O1 -g -fno-omit-frame-pointer'
+
+fuzz:
+	$(Q)scripts/deps.sh build fuzz
+	$(Q)$(FUZZ_BUILD) BUILD=$(BUILD)-fuzz SANITIZE='-fsanitize=fuzzer-no-link,address,undefined \
+		-fno-sanitize-recover=all'
+
+fuzz-cover:
+	$(Q)scripts/deps.sh build fuzz
+	$(Q)FUZZ_COVER=1 $(FUZZ_BUILD) BUILD=$(BUILD)-cover \
+		SANITIZE='-fprofile-instr-generate -fcoverage-mapping'
+
+fuzz-built: $(BUILD)/tests/fuzz/fuzz_lists
+	$(Q)BUILD=$(BUILD) scripts/fuzz $< $(F)
+
+$(BUILD)/tests/fuzz/fuzz_lists: $(BUILD)/tests/fuzz/fuzz_lists.o $(FUZZ_OBJ)
+	$(call say,LINK,$@)
+	$(Q)$(LINK) -fsanitize=fuzzer $^ $(LIBS)
+
 demo:
 	$(Q)scripts/deps.sh build demo
 	$(Q)$(MAKE) demo-built
@@ -225,7 +250,7 @@ format:
 	$(Q)clang-format -i $(C_FILES)
 
 clean:
-	$(Q)rm -rf $(BUILD) $(BUILD)-asan
+	$(Q)rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-fuzz $(BUILD)-cover
 
 # ---------------------------------------------------------------- install
 

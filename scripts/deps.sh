@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Installs from Debian's packages what is missing: scripts/deps.sh build|demo|test|bench|lint|all …
+# Installs from Debian's packages what is missing: scripts/deps.sh build|demo|test|bench|fuzz|lint|all …
 # With everything there it asks dpkg once and is done. Nothing that is installed is upgraded or
 # removed, and no service that comes along is started, now or at the next boot: a mail gateway
 # keeps the mail server that it has, and opens no port.
@@ -14,6 +14,7 @@ build=(gcc libc6-dev linux-libc-dev make pkgconf clang bpftool git
 demo=(postfix swaks libio-socket-inet6-perl iproute2 util-linux mount procps curl jq)
 test=("${demo[@]}" libcmocka-dev nftables ethtool bind9-host rbldnsd nginx-light openssl prometheus unbound)
 bench=(iproute2 nftables ipset iptables xdp-tools)
+fuzz=(libclang-rt-dev llvm)
 lint=(clang-format clang-tidy cppcheck shellcheck)
 
 wanted=()
@@ -23,15 +24,16 @@ for set in "$@"; do
 	demo) wanted+=("${demo[@]}") ;;
 	test) wanted+=("${test[@]}") ;;
 	bench) wanted+=("${bench[@]}") ;;
+	fuzz) wanted+=("${fuzz[@]}") ;;
 	lint) wanted+=("${lint[@]}") ;;
-	all) wanted+=("${build[@]}" "${test[@]}" "${bench[@]}" "${lint[@]}") ;;
+	all) wanted+=("${build[@]}" "${test[@]}" "${bench[@]}" "${fuzz[@]}" "${lint[@]}") ;;
 	*)
-		echo "usage: scripts/deps.sh build|demo|test|bench|lint|all …" >&2
+		echo "usage: scripts/deps.sh build|demo|test|bench|fuzz|lint|all …" >&2
 		exit 2
 		;;
 	esac
 done
-[ ${#wanted[@]} -gt 0 ] || { echo "usage: scripts/deps.sh build|demo|test|bench|lint|all …" >&2; exit 2; }
+[ ${#wanted[@]} -gt 0 ] || { echo "usage: scripts/deps.sh build|demo|test|bench|fuzz|lint|all …" >&2; exit 2; }
 
 declare -A installed=()
 while read -r status package; do

@@ -160,7 +160,7 @@ static void write_address6(FILE *file, unsigned int groups)
 	fputs(starts[start], file);
 	for (unsigned int i = taken[start]; i < groups; i++) {
 		if (i == zeros) {
-			fputs(i == taken[start] && start < 3 ? ":" : "::", file);
+			fputs(start < 3 && i == taken[start] ? ":" : "::", file);
 			zeros = 9;
 			continue;
 		}
