@@ -207,12 +207,12 @@ FUZZ_BUILD = $(MAKE) fuzz-built CC=$(CLANG) HARDEN=-fPIE CFLAGS='-O1 -g -fno-omi
 
 fuzz:
 	$(Q)scripts/deps.sh build fuzz
-	$(Q)$(FUZZ_BUILD) BUILD=$(BUILD)-fuzz SANITIZE='-fsanitize=fuzzer-no-link,address,undefined \
+	$(Q)+$(FUZZ_BUILD) BUILD=$(BUILD)-fuzz SANITIZE='-fsanitize=fuzzer-no-link,address,undefined \
 		-fno-sanitize-recover=all'
 
 fuzz-cover:
 	$(Q)scripts/deps.sh build fuzz
-	$(Q)FUZZ_COVER=1 $(FUZZ_BUILD) BUILD=$(BUILD)-cover \
+	$(Q)+FUZZ_COVER=1 $(FUZZ_BUILD) BUILD=$(BUILD)-cover \
 		SANITIZE='-fprofile-instr-generate -fcoverage-mapping'
 
 fuzz-built: $(BUILD)/tests/fuzz/fuzz_lists

@@ -101,7 +101,7 @@ int main(int argc, char **argv)
 	if (!error) {
 		error = matches_random() | matches_real() | match_networks6() | traffic_measure();
 		if (!chosen.quick)
-			error |= loading_measure() | swaps_measure();
+			error |= parse_measure() | loading_measure() | swaps_measure();
 		bounds_report();
 		if (chosen.json && report_write(chosen.json))
 			error = -EIO;

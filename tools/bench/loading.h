@@ -6,6 +6,8 @@
 #ifndef GATE25_BENCH_LOADING_H
 #define GATE25_BENCH_LOADING_H
 
+/* A million lines from text to sorted ranges, for some formats. */
+int parse_measure(void);
 /* 1 M and 5 M plain lines, from file to in force, beside nft and ipset. */
 int loading_measure(void);
 /* A table of 1 M swapped under a flood of sources that are on it and sources that are not. */
