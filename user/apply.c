@@ -174,6 +174,14 @@ static int states_gather(const struct config *config, const struct feed_states *
 	return error;
 }
 
+static bool feeds_changed(const struct feed *feeds, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (feeds[i].changed)
+			return true;
+	return false;
+}
+
 static int feeds_gather(const struct config *config, enum feed_how how, struct guard *guard,
 			struct feed_states *known, const atomic_bool *cancel,
 			struct feed_states *states, struct feed **out)
@@ -190,18 +198,10 @@ static int feeds_gather(const struct config *config, enum feed_how how, struct g
 		free(feeds);
 		return error;
 	}
-	if (how != FEED_CACHED)
+	if (how != FEED_CACHED || feeds_changed(feeds, config->lists_count))
 		feeds_write(config, states);
 	*out = feeds;
 	return 0;
-}
-
-static bool feeds_changed(const struct feed *feeds, size_t count)
-{
-	for (size_t i = 0; i < count; i++)
-		if (feeds[i].changed)
-			return true;
-	return false;
 }
 
 static bool sessions_wanted(const struct config *config)

@@ -93,6 +93,17 @@ static void late_say(struct apply_report *report, const struct feed *feed)
 				 "it is empty");
 }
 
+static void expired_say(struct apply_report *report, const struct feed *feed)
+{
+	const char *why = feed->state->error;
+	char most[32];
+
+	apply_say(report->warnings,
+		  "list %s: out of force, since it was not confirmed for %s (`max_age`)%s%s",
+		  feed->list->name, duration_format(feed->list->max_age_s, most),
+		  why[0] ? ": " : "", why);
+}
+
 /* Of a file: what a url holds of it was left out, and of entries the configuration's check speaks. */
 static void wide_say(struct apply_report *report, const struct feed *feed)
 {
@@ -112,6 +123,10 @@ void report_feeds(struct apply_report *report, const struct feed *feeds, size_t 
 
 		if (how != FEED_DUE || feeds[i].changed)
 			wide_say(report, &feeds[i]);
+		if (feeds[i].expired) {
+			expired_say(report, &feeds[i]);
+			continue;
+		}
 		if (feeds[i].late)
 			late_say(report, &feeds[i]);
 		if ((!feeds[i].error || feeds[i].late) && feeds[i].image)

@@ -79,6 +79,12 @@ static void feed_add(json_t *object, const struct feed_state *feed)
 	json_object_set_new(object, "next_refresh", time_json(feed ? feed->next_refresh_s : 0));
 	json_object_set_new(object, "error",
 			    feed && feed->error[0] ? json_string(feed->error) : json_null());
+	json_object_set_new(object, "held",
+			    feed && feed->wait.gate ? json_string(gate_label(feed->wait.gate)) :
+						      json_null());
+	json_object_set_new(object, "expired", json_boolean(feed && feed->expired));
+	json_object_set_new(object, "changed", time_json(feed ? feed->changed_s : 0));
+	json_object_set_new(object, "left_out", json_integer(feed ? feed->left_out : 0));
 }
 
 static void source_add(json_t *object, const struct config_list *list)
@@ -237,9 +243,9 @@ static const struct {
 	const char *name;
 	int (*run)(struct cli *cli, int argc, char **argv); /* argv[0] is the verb */
 } verbs[] = {
-	{ "presets", lists_presets_run },
-	{ "enable", lists_enable_run },
-	{ "try", lists_try_run },
+	{ "show", lists_show_run },	  { "diff", lists_diff_run },
+	{ "accept", lists_accept_run },	  { "presets", lists_presets_run },
+	{ "enable", lists_enable_run },	  { "try", lists_try_run },
 	{ "refresh", lists_refresh_run },
 };
 #define VERBS (sizeof(verbs) / sizeof(verbs[0]))

@@ -180,6 +180,10 @@ const struct command commands_show[] = {
 	  "  gate25 test 192.0.2.7 2001:db8::7\n",
 	  test_run },
 	{ "lists", "[VERB …]", "list the lists: entries, age, hits, errors",
+	  "  show NAME                all that is known of one, and what others have in common "
+	  "with it\n"
+	  "  diff NAME [--limit N]    what an update that is held back would change\n"
+	  "  accept NAME              lets it in\n"
 	  "  presets [NAME]           known lists, their source and terms; all of one\n"
 	  "  enable NAME              write one into conf.d, beside the configuration; never over\n"
 	  "                           a file that is there. --accept-terms accepts terms that ask\n"

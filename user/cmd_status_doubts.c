@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "user/feeds.h"
 #include "user/print.h"
 
 #define OVERLAY_NEARLY	90   /* percent */
@@ -181,13 +182,36 @@ static __u64 time_of(const json_t *object, const char *key)
 	return timegm(&parts);
 }
 
+/* Not fresh enough to be trusted: a block list is out of force by now. */
+static bool age_doubt(struct status *status, const struct config_list *list, const json_t *object)
+{
+	const char *error = json_text(object, "error");
+	__u64 changed = time_of(object, "changed");
+	char most[32];
+
+	if (json_is_true(json_object_get(object, "expired"))) {
+		doubt(status, SEVERITY_WARNING, "list %s: not confirmed for %s (`max_age`): %s%s%s",
+		      list->name, duration_format(list->max_age_s, most),
+		      list->allow ? "it stays in force, since it is an allow list" :
+				    "it is out of force, and lets its senders in",
+		      error[0] ? ". " : "", error);
+		return true;
+	}
+	if (config_list_fetched(list) && !list->allow && list->max_age_s && changed &&
+	    status->now_s > changed + FEED_UNCHANGED_S)
+		doubt(status, SEVERITY_WARNING,
+		      "list %s: its content has been the same for %s: is its source still kept?",
+		      list->name, duration_format(status->now_s - changed, most));
+	return false;
+}
+
 static void list_doubt(struct status *status, const struct config_list *list, const json_t *object)
 {
 	__u64 success = time_of(object, "last_success"), age, bound;
 	const char *error = json_text(object, "error");
 	char ago[32] = "never";
 
-	if (!list->file && !list->url)
+	if ((!list->file && !list->url) || age_doubt(status, list, object))
 		return;
 	age = status->now_s > success ? status->now_s - success : 0;
 	bound = (__u64)list->refresh_s * STALE_REFRESHES;

@@ -45,6 +45,14 @@ struct config_service {
 	enum { FORWARDED_AUTO, FORWARDED_YES, FORWARDED_NO } forwarded;
 };
 
+/* What a list may become before it is held back (gates.h). Shares; INFINITY: no bound. */
+struct config_bounds {
+	double bad_lines;	       /* of its lines */
+	double covered;		       /* of all addresses of a family */
+	double growth, shrink;	       /* against the last good one */
+	unsigned int prefix4, prefix6; /* shorter ones are bad lines; 0: none is */
+};
+
 /* A block list or an allow list. Services are bits by index in config.services. */
 struct config_list {
 	char name[GATE25_NAME];
@@ -64,6 +72,10 @@ struct config_list {
 	unsigned int refresh_s; /* url: 3600 when not set; file: 60 (only its state is looked at) */
 	unsigned int
 		refresh_min_s; /* a url is never asked again sooner, whoever wants it; 0: no matter */
+	unsigned int max_age_s; /* not confirmed for so long: a block list leaves force. 0: never */
+	bool data_time;		/* its age counts from the time stamp in the data */
+	bool non_global;	/* addresses that are not of the Internet are kept */
+	struct config_bounds bounds;
 	const char *config_file; /* where it was defined */
 	unsigned int config_line;
 };
@@ -131,6 +143,12 @@ struct parse_settings config_list_settings(const struct config *config,
 
 /* A name in the folder of the file that the configuration was read from. false: it is too long. */
 bool config_beside(const struct config *config, const char *name, char path[static PATH_MAX]);
+
+/* Is it foreign data, brought from elsewhere? Files and entries are the operator's own word. */
+static inline bool config_list_fetched(const struct config_list *list)
+{
+	return list->url != NULL;
+}
 
 /* The list of that name, or NULL. The service's index, or -1. */
 const struct config_list *config_list_find(const struct config *config, const char *name);

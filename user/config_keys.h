@@ -28,7 +28,7 @@ struct key {
 };
 
 extern const struct key root_keys[], interface_keys[], service_keys[], list_keys[], allow_keys[],
-	limits_keys[], limit_keys[];
+	bounds_keys[], limits_keys[], limit_keys[];
 
 /* Notes unknown keys, then reads the known ones in the order of the table. `what`: "in limits", or "". */
 void keys_read(struct build *build, const struct node *mapping, const struct key *keys,
@@ -49,6 +49,16 @@ void spf_read(struct build *build, const struct node *value, void *target);
 void mx_read(struct build *build, const struct node *value, void *target);
 void host_read(struct build *build, const struct node *value, void *target);
 void resolver_read(struct build *build, const struct node *value, void *target);
+/*
+ * Bounds of a list (config_bounds.c); `target` is the list. bounds_begin() before its keys are read, bounds_finish()
+ * fills in what was not said.
+ */
+void bounds_read(struct build *build, const struct node *value, void *target);
+void max_age_read(struct build *build, const struct node *value, void *target);
+void max_age_from_read(struct build *build, const struct node *value, void *target);
+void non_global_read(struct build *build, const struct node *value, void *target);
+void bounds_begin(struct config_list *list);
+void bounds_finish(struct config_list *list);
 
 /* Readers that several tables share; `target` is what their first argument says. */
 void observe_read(struct build *build, const struct node *value, bool *observe);

@@ -408,6 +408,10 @@ static void insecure_read(struct build *build, const struct node *value, void *t
 		{ "codes", codes_read, NULL, NULL }, { "column", column_read, NULL, NULL },        \
 		{ "member", member_read, NULL, NULL },                                             \
 		{ "services", list_services_read, NULL, NULL },                                    \
+		{ "bounds", bounds_read, bounds_keys, NULL },                                      \
+		{ "max_age", max_age_read, NULL, NULL },                                           \
+		{ "max_age_from", max_age_from_read, NULL, NULL },                                 \
+		{ "non_global", non_global_read, NULL, NULL },                                     \
 		{ "refresh", refresh_read, NULL, NULL },                                           \
 		{ "refresh_min", refresh_min_read, NULL, NULL },                                   \
 	{                                                                                          \
@@ -581,12 +585,14 @@ static void list_read(struct build *build, const struct node *item, bool allow)
 	*list = (struct config_list){ .weight = allow ? 0 : 1,
 				      .action = GATE25_DROP,
 				      .allow = allow };
+	bounds_begin(list);
 	list->services = allow ? (1U << config->services_count) - 1 : mail_services(config);
 	list->config_file = build->reading->files[item->place.file].name;
 	list->config_line = item->place.line;
 	keys_read(build, item, allow ? allow_keys : list_keys,
 		  allow ? "of an allow list" : "of a list", list);
 	list_interval_set(build, item, list);
+	bounds_finish(list);
 	list_source_check(build, item, list);
 }
 

@@ -9,6 +9,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <limits.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -266,6 +267,30 @@ bool value_duration(struct reading *reading, const struct node *node, unsigned l
 		return false;
 	}
 	*seconds = value;
+	return true;
+}
+
+bool value_share(struct reading *reading, const struct node *node, double most, double *share)
+{
+	const char *text = value_text(reading, node);
+	double number = 0;
+	char *end = "";
+
+	if (!text)
+		return false;
+	if (!strcmp(text, "off")) {
+		*share = INFINITY;
+		return true;
+	}
+	if (isdigit((unsigned char)*text) && strspn(text, "0123456789.%") == strlen(text))
+		number = strtod(text, &end);
+	if (strcmp(end, "%") != 0 || number <= 0 || number > most) {
+		reading_error(reading, node->place,
+			      "%s: '%s' is no share; write 1%% or 0.1%% (up to %.0f%%), or off",
+			      node->key, text, most);
+		return false;
+	}
+	*share = number / 100;
 	return true;
 }
 

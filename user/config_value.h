@@ -32,6 +32,8 @@ bool value_number(struct reading *reading, const struct node *node, long least, 
 bool value_rate(struct reading *reading, const struct node *node, double *per_s);
 bool value_duration(struct reading *reading, const struct node *node, unsigned long least_s,
 		    unsigned long most_s, unsigned int *seconds);
+/* "5%", "0.1%", up to `most` percent, as a share; "off" is INFINITY. */
+bool value_share(struct reading *reading, const struct node *node, double most, double *share);
 bool value_mebibytes(struct reading *reading, const struct node *node, unsigned int *mb);
 bool value_prefix(struct reading *reading, const struct node *node, const __u64 (*translated)[2],
 		  unsigned int count, struct prefix *out);

@@ -24,9 +24,14 @@
 
 #include "user/entry_text.h"
 #include "user/feed_file.h"
+#include "user/feeds_held.h"
 #include "user/fetch.h"
 #include "user/fetcher.h"
+#include "user/gates.h"
+#include "user/lists/measure.h"
 #include "user/log.h"
+#include "user/own.h"
+#include "user/print.h"
 #include "user/rsync.h"
 #include "user/state.h"
 #include "user/worker.h"
@@ -38,6 +43,12 @@
 #define SPREAD_S	60   /* over which urls that are due at a start are asked */
 #define PATIENCE_MS	4000 /* with fetches, before all that came is put in force without them */
 #define SILENT_MS	2000 /* of a longer wait, before it is said */
+
+/* What is cut out of foreign lists; made for the first of them. */
+struct holes {
+	struct list_image *own, *non_global;
+	const struct list_image *given; /* instead of `own` */
+};
 
 /* One list on its way from source to image. */
 struct attempt {
@@ -51,6 +62,8 @@ struct attempt {
 	struct list_image *former;
 	char path[PATH_MAX]; /* of the image */
 	size_t *held;	     /* bytes of the images of all lists */
+	struct holes *holes; /* of all lists */
+	bool fresh; /* what is on disk is another one than was in force before, read or not */
 	__u64 now_s;
 	bool wanted; /* its source is to be read */
 	struct fetch fetch;
@@ -129,10 +142,15 @@ static void attempt_succeed(struct attempt *attempt, struct list_image *image, b
 	state->next_refresh_s = later(attempt, attempt->list->by_ttl && attempt->fetch.new_ttl_s ?
 						       attempt->fetch.new_ttl_s :
 						       attempt->list->refresh_s);
+	if (changed || !state->changed_s)
+		state->changed_s = attempt->now_s;
+	if (state->wait.gate != GATE_OPEN)
+		held_drop(attempt->config, attempt->list->name);
+	state->wait = (struct gate_wait){ .gate = GATE_OPEN };
 	state->failures = 0;
 	state->error[0] = '\0';
 	attempt->feed->image = image;
-	attempt->feed->changed = changed;
+	attempt->feed->changed = changed || attempt->fresh;
 }
 
 /* ---------------------------------------------------------------- text -> image */
@@ -141,9 +159,11 @@ static __u32 settings_digest(const struct config *config, const struct config_li
 {
 	const struct parse_settings settings = config_list_settings(config, list);
 	const char *source = list->file ? list->file : list->url ? list->url : "";
+	const __u32 lengths[] = { list->bounds.prefix4, list->bounds.prefix6, list->non_global };
 	__u64 digest = list_digest(PARSER_VERSION, source, strlen(source) + 1);
 
 	digest = parse_settings_digest(digest, &settings);
+	digest = list_digest(digest, lengths, sizeof(lengths));
 	return ((digest ^ digest >> 32) & ~1U) | list->allow;
 }
 
@@ -175,46 +195,182 @@ static void bad_line_tell(void *context, size_t line, const char *why, const cha
 	log_notice("list %s: line %zu skipped: %s: %s", telling->list->name, line, why, shown);
 }
 
-/* NULL, or why this is not what the list should be. */
-static const char *image_refuse(const struct list_image *image, enum gate25_list_error *kind)
-{
-	*kind = GATE25_LIST_ERROR_EMPTY;
-	if (!image->count4 && !image->count6)
-		return "holds no entry; an empty list is never taken for a good one";
-	*kind = GATE25_LIST_ERROR_PARSE;
-	if (image->bad_lines > FEED_BAD_LINES &&
-	    image->bad_lines * FEED_BAD_LINES_SHARE > image->lines)
-		return "more than one line in 20 is bad; is `format:` right?";
-	return NULL;
-}
-
 static int attempt_parse(struct attempt *attempt, const char *text, size_t length,
-			 struct list_image **out)
+			 struct list_image **out, struct gate_facts *facts)
 {
 	const struct config *config = attempt->config;
 	struct telling telling = { .list = attempt->list };
 	struct parse_settings settings = config_list_settings(config, attempt->list);
-	enum gate25_list_error kind = GATE25_LIST_ERROR_PARSE;
+	struct list_facts found = { 0 };
 	struct list_image *image = NULL;
 	const char *why = "not a list";
 	int error;
 
 	settings.bad_line = bad_line_tell;
 	settings.context = &telling;
+	settings.facts = &found;
 	error = worker_parse(text, length, &settings, &image, &why);
-	if (!error) {
-		error_count(attempt, GATE25_LIST_ERROR_BAD_LINE, image->bad_lines);
-		why = image_refuse(image, &kind);
-		error = why ? -EBADMSG : 0;
-	}
 	if (error) {
-		list_image_free(image);
-		attempt_fail(attempt, kind, error, why);
+		attempt_fail(attempt, GATE25_LIST_ERROR_PARSE, error, why);
 		return error;
 	}
+	error_count(attempt, GATE25_LIST_ERROR_BAD_LINE, image->bad_lines);
+	facts->cut = found.cut;
+	facts->data_s = attempt->list->data_time ? found.stamp_s : 0;
 	image->loaded_s = attempt->now_s;
 	*out = image;
 	return 0;
+}
+
+/* ---------------------------------------------------------------- what no list may name */
+
+static void holes_release(struct holes *holes)
+{
+	list_image_free(holes->own);
+	list_image_free(holes->non_global);
+}
+
+static int holes_make(const struct config *config, struct holes *holes)
+{
+	int error = 0;
+
+	if (!holes->own && !holes->given)
+		error = own_addresses(config, &holes->own);
+	if (!error && !holes->non_global)
+		error = own_non_global(&holes->non_global);
+	return error;
+}
+
+/* Without memory to cut, the list is not taken: it may name this very host. */
+static int attempt_carve(struct attempt *attempt, struct list_image **image, __u64 *touched)
+{
+	const struct config_list *list = attempt->list;
+	struct holes *holes = attempt->holes;
+	__u64 more = 0;
+	int error;
+
+	*touched = 0;
+	if (!config_list_fetched(list))
+		return 0;
+	error = holes_make(attempt->config, holes);
+	if (!error)
+		error = image_carve(image, holes->given ? holes->given : holes->own, touched);
+	if (!error && !list->non_global)
+		error = image_carve(image, holes->non_global, &more);
+	*touched += more;
+	return error;
+}
+
+/* ---------------------------------------------------------------- gates */
+
+static bool attempt_alike(const struct attempt *attempt, const struct list_image *image)
+{
+	struct list_image *held = NULL;
+	bool alike;
+
+	if (attempt->state->wait.gate == GATE_OPEN ||
+	    held_read(attempt->config, attempt->list->name, &held))
+		return false;
+	alike = image_alike(image, held);
+	list_image_free(held);
+	return alike;
+}
+
+static const char *hold_ends(const struct attempt *attempt, const struct gate_wait *wait,
+			     char text[static 128])
+{
+	const char *name = attempt->list->name;
+	unsigned int wanted = wait->gate == GATE_SHRINK ? GATE_SHRINK_FETCHES : GATE_GROWTH_FETCHES;
+
+	if (attempt->list->allow || (wait->gate != GATE_GROWTH && wait->gate != GATE_SHRINK))
+		snprintf(text, 128, "if that is right: gate25 lists accept %s", name);
+	else
+		snprintf(text, 128, "seen %u of %u times%s; at once: gate25 lists accept %s",
+			 wait->seen, wanted, wait->gate == GATE_GROWTH ? " over 6 h" : "", name);
+	return text;
+}
+
+/* It is asked for at its usual pace: nothing is wrong with the source. */
+static void attempt_hold(struct attempt *attempt, const struct list_image *image,
+			 const struct gate_verdict *verdict)
+{
+	struct feed_state *state = attempt->state;
+	const struct config_list *list = attempt->list;
+	bool again = state->wait.gate == verdict->gate;
+	char ends[128];
+
+	if (held_write(attempt->config, list->name, image))
+		log_error(
+			"list %s: what is held back cannot be kept in %s/lists, so that it cannot "
+			"be accepted",
+			list->name, attempt->config->state_dir);
+	state->wait = verdict->wait;
+	snprintf(state->error, sizeof(state->error), "held back: %s; %s", verdict->why,
+		 hold_ends(attempt, &verdict->wait, ends));
+	state->next_refresh_s = later(attempt, list->refresh_s);
+	state->failures = 0;
+	attempt->feed->error = -EBADMSG;
+	if (!again || verdict->wait.seen == 1)
+		log_error("list %s: %s; %s", list->name, state->error, attempt_rest(attempt));
+}
+
+/* false: it may not come into force, and that was said. */
+static bool attempt_judge(struct attempt *attempt, const struct list_image *image,
+			  const struct gate_facts *facts)
+{
+	struct gate_facts good = { 0 };
+	struct gate_verdict verdict;
+
+	if (attempt->last)
+		gate_measure(attempt->last, &good);
+	gates_judge(
+		&(struct gate_question){
+			.facts = facts,
+			.good = attempt->last ? &good : NULL,
+			.list = attempt->list,
+			.wait = attempt->state->wait,
+			.alike = attempt_alike(attempt, image),
+			.now_s = attempt->now_s,
+		},
+		&verdict);
+	if (verdict.gate == GATE_OPEN)
+		return true;
+	if (gate_waits(verdict.gate))
+		attempt_hold(attempt, image, &verdict);
+	else
+		attempt_fail(attempt,
+			     verdict.gate == GATE_EMPTY ? GATE25_LIST_ERROR_EMPTY :
+							  GATE25_LIST_ERROR_PARSE,
+			     -EBADMSG, verdict.why);
+	return false;
+}
+
+/* Parsed, cut to what it may name, and through all gates. NULL: no, and that was said. */
+static struct list_image *attempt_admit(struct attempt *attempt, const char *text, size_t length,
+					__u64 digest)
+{
+	struct feed_state *state = attempt->state;
+	struct gate_facts facts = { 0 };
+	struct list_image *image = NULL;
+	__u64 touched = 0;
+	int error = attempt_parse(attempt, text, length, &image, &facts);
+
+	if (error)
+		return NULL;
+	error = attempt_carve(attempt, &image, &touched);
+	if (error) {
+		attempt_fail(attempt, GATE25_LIST_ERROR_PARSE, error, strerror(-error));
+	} else {
+		image->source_digest = digest;
+		gate_measure(image, &facts);
+		if (attempt_judge(attempt, image, &facts)) {
+			state->left_out = touched;
+			state->data_s = facts.data_s;
+			return image;
+		}
+	}
+	list_image_free(image);
+	return NULL;
 }
 
 /* A list that cannot be kept is in force all the same; its source is then read again each time. */
@@ -264,7 +420,7 @@ static void attempt_take(struct attempt *attempt, const char *text, size_t lengt
 {
 	struct feed_state *state = attempt->state;
 	__u64 digest = source_digest(attempt, text, length);
-	struct list_image *image = NULL;
+	struct list_image *image;
 
 	if (attempt->last && attempt->last->source_digest == digest) {
 		state->unsaved = false;
@@ -272,7 +428,8 @@ static void attempt_take(struct attempt *attempt, const char *text, size_t lengt
 		attempt->last = NULL;
 		return;
 	}
-	if (attempt_parse(attempt, text, length, &image))
+	image = attempt_admit(attempt, text, length, digest);
+	if (!image)
 		return;
 	if (!room_take(attempt, image)) {
 		list_image_free(image);
@@ -281,11 +438,15 @@ static void attempt_take(struct attempt *attempt, const char *text, size_t lengt
 			     "of IPv4, or 3 million of IPv6");
 		return;
 	}
-	image->source_digest = digest;
 	state_describe(state, image);
 	if (image->bad_lines)
 		log_notice("list %s: %llu of %llu lines are bad and were skipped",
 			   attempt->list->name, image->bad_lines, image->lines);
+	if (state->left_out)
+		log_notice(
+			"list %s: %llu of its entries name addresses of this host, or such as are "
+			"not of the Internet; these were left out",
+			attempt->list->name, state->left_out);
 	attempt_store(attempt, image);
 	entry_text_keep(attempt->config, attempt->list, text, length);
 	attempt_succeed(attempt, image, true);
@@ -431,29 +592,86 @@ static struct list_image *image_last(const struct config *config, const struct c
 	return image;
 }
 
+/* Somebody looked at what a gate held back, and wants it: from now on it is the last good one. */
+static void accepted_take(struct attempt *attempt)
+{
+	const struct config_list *list = attempt->list;
+	struct feed_state *state = attempt->state;
+	struct list_image *image = NULL;
+
+	if (accepted_read(attempt->config, list->name, &image))
+		return;
+	if (image->source_digest >> 32 != settings_digest(attempt->config, list)) {
+		log_warning(
+			"list %s: what was accepted is of another source or format than the list "
+			"has now; it is not taken",
+			list->name);
+	} else {
+		attempt_store(attempt, image);
+		state->last_success_s = state->changed_s = image->loaded_s;
+		state->wait = (struct gate_wait){ .gate = GATE_OPEN };
+		state->error[0] = '\0';
+		state->failures = 0;
+		attempt->fresh = true;
+		log_notice("list %s: what was held back was accepted, and comes into force",
+			   list->name);
+	}
+	list_image_free(image);
+	accepted_drop(attempt->config, list->name);
+}
+
+/* An address may have become ours since the list was read. */
+static int attempt_recarve(struct attempt *attempt, struct list_image **image)
+{
+	__u64 touched = 0;
+	int error = *image ? attempt_carve(attempt, image, &touched) : 0;
+
+	if (error || !touched)
+		return error;
+	attempt->fresh = true;
+	attempt->state->left_out += touched;
+	attempt_store(attempt, *image);
+	log_notice(
+		"list %s: %llu of its entries name addresses that are this host's now; these were "
+		"left out",
+		attempt->list->name, touched);
+	return 0;
+}
+
 /*
  * One from a former source stands in for it while the list goes on under its name. Never one that blocked for
  * one that allows, nor of a list that was gone from the configuration meanwhile: nobody knows how old that is.
  */
-static void attempt_look(struct attempt *attempt)
+static int attempt_look(struct attempt *attempt)
 {
 	const struct config_list *list = attempt->list;
+	struct list_image *image;
 	bool own;
-	struct list_image *image = image_last(attempt->config, list, attempt->path, &own);
+	int error;
 
+	accepted_take(attempt);
+	image = image_last(attempt->config, list, attempt->path, &own);
+	error = attempt_recarve(attempt, &image);
+	if (error) {
+		list_image_free(image);
+		return error;
+	}
 	if (image_bytes(image) && !room_take(attempt, image)) {
 		log_error("list %s: its copy of %zu MiB has no room beside the other lists",
 			  list->name, image_bytes(image) >> 20);
 		list_image_free(image);
-	} else if (own)
+	} else if (own) {
 		attempt->last = image;
-	else if (image && attempt->state->last_success_s &&
-		 (image->source_digest >> 32 & 1) == list->allow)
+		if (!attempt->state->last_success_s) /* what was known of it is lost */
+			attempt->state->last_success_s = image->loaded_s;
+	} else if (image && attempt->state->last_success_s &&
+		   (image->source_digest >> 32 & 1) == list->allow)
 		attempt->former = image;
 	else {
 		*attempt->held -= image_bytes(image);
 		list_image_free(image);
 	}
+	return 0;
 }
 
 __u64 feed_may_ask_s(const struct config_list *list, const struct feed_state *state)
@@ -522,7 +740,9 @@ static int attempt_begin(struct attempt *attempt, enum feed_how how, struct fetc
 		return error;
 	if (!list->file && !list->url)
 		return entries_take(attempt);
-	attempt_look(attempt);
+	error = attempt_look(attempt);
+	if (error)
+		return error;
 	state_describe(state, attempt->last ? attempt->last : attempt->former);
 	if (!attempt->last) {
 		state->identity = (struct feed_identity){ 0 };
@@ -615,6 +835,35 @@ static void attempt_release(struct attempt *attempt)
 	attempt->last = attempt->former = NULL;
 }
 
+/* Stale listings are the commonest false positive there is. An allow list that is old only alarms. */
+static void attempt_expire(struct attempt *attempt)
+{
+	const struct config_list *list = attempt->list;
+	struct feed_state *state = attempt->state;
+	struct feed *feed = attempt->feed;
+	bool expired = feed->image && feed_expired(list, state, attempt->now_s);
+	char most[32];
+
+	if (expired && !state->expired)
+		log_error("list %s: not confirmed for %s (`max_age`); %s%s%s", list->name,
+			  duration_format(list->max_age_s, most),
+			  list->allow ?
+				  "it stays in force, since it is an allow list" :
+				  "it is out of force until its source is read again, and lets "
+				  "its senders in",
+			  state->error[0] ? ". Last: " : "", state->error);
+	else if (!expired && state->expired && !list->allow)
+		log_notice("list %s: confirmed again, and back in force", list->name);
+	if (!list->allow && expired != state->expired)
+		feed->changed = true;
+	state->expired = expired;
+	if (!expired || list->allow)
+		return;
+	feed->expired = true;
+	list_image_free(feed->image);
+	feed->image = NULL;
+}
+
 static void attempt_finish(struct attempt *attempt)
 {
 	struct feed *feed = attempt->feed;
@@ -632,7 +881,9 @@ static void attempt_finish(struct attempt *attempt)
 			attempt->former = NULL;
 		else
 			attempt->last = NULL;
+		feed->changed |= attempt->fresh;
 	}
+	attempt_expire(attempt);
 	attempt_release(attempt);
 }
 
@@ -672,6 +923,7 @@ int feeds_load(const struct config *config, enum feed_how how, struct guard *gua
 	       struct feed_states *states, const atomic_bool *cancel, struct feed *feeds)
 {
 	struct attempt *attempts = calloc(config->lists_count + 1, sizeof(*attempts));
+	struct holes holes = { .given = states->own };
 	size_t held = 0;
 	int error = 0;
 
@@ -690,16 +942,18 @@ int feeds_load(const struct config *config, enum feed_how how, struct guard *gua
 			error = -EINVAL;
 		attempt->config = config;
 		attempt->held = &held;
+		attempt->holes = &holes;
 		attempt->guard = guard;
 		attempt->list = feeds[i].list;
 		attempt->feed = &feeds[i];
 		attempt->state = feeds[i].state;
-		attempt->now_s = time(NULL);
+		attempt->now_s = states->now_s ? states->now_s : (__u64)time(NULL);
 	}
 	if (!error)
 		error = attempts_run(attempts, config->lists_count, how, states->fetcher, cancel);
 	if (error)
 		feeds_release(feeds, config->lists_count);
+	holes_release(&holes);
 	free(attempts);
 	return error;
 }
@@ -751,6 +1005,32 @@ void feeds_spread(const struct config *config, const struct feed_states *states)
 	}
 }
 
+static __u64 confirmed_s(const struct config_list *list, const struct feed_state *state)
+{
+	return list->data_time && state->data_s ? state->data_s : state->last_success_s;
+}
+
+bool feed_expired(const struct config_list *list, const struct feed_state *state, __u64 now_s)
+{
+	__u64 since_s = confirmed_s(list, state);
+
+	return list->max_age_s && since_s && now_s > since_s && now_s - since_s > list->max_age_s;
+}
+
+/* When something is to be done for a list. */
+static __u64 list_next(const struct config_list *list, const struct feed_state *state)
+{
+	__u64 when, ends;
+
+	if (!state || !state->next_refresh_s)
+		return 1;
+	when = state->next_refresh_s;
+	ends = confirmed_s(list, state) + list->max_age_s + 1;
+	if (list->max_age_s && confirmed_s(list, state) && !state->expired && ends < when)
+		when = ends;
+	return when;
+}
+
 __u64 feeds_next_refresh(const struct config *config, const struct feed_states *states)
 {
 	__u64 next = 0;
@@ -758,7 +1038,7 @@ __u64 feeds_next_refresh(const struct config *config, const struct feed_states *
 	for (size_t i = 0; i < config->lists_count; i++) {
 		const struct config_list *list = &config->lists[i];
 		const struct feed_state *state = feeds_find(states, list->name);
-		__u64 when = state && state->next_refresh_s ? state->next_refresh_s : 1;
+		__u64 when = list_next(list, state);
 
 		if ((list->file || list->url) && (!next || when < next))
 			next = when;

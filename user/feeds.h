@@ -3,6 +3,7 @@
  * From a list's source (file, http, https, entries) to its image, and the last good one on disk.
  *
  *   state_dir/lists/NAME.img    last good image       state_dir/feeds.json   what is known of each list
+ *   state_dir/lists/NAME.held   what a gate holds back (feeds_held.h)
  *
  * A source is foreign data: what is not a list (a web page, too many bad lines, nothing at all) is
  * refused, and the last good image stays in force.
@@ -16,11 +17,10 @@
 
 #include "user/config.h"
 #include "user/dataplane.h"
+#include "user/gates.h"
 #include "user/lists/image.h"
 
-/* A list is refused when more of its lines than both are bad. */
-#define FEED_BAD_LINES	     10
-#define FEED_BAD_LINES_SHARE 20 /* one in 20: 5 % */
+#define FEED_UNCHANGED_S (7 * 86400) /* the same content for so long: is the source still kept? */
 
 /* Ranges of all lists together, in memory: what compiling takes of it has to fit the unit's MemoryMax. */
 #define FEEDS_BYTES (96UL << 20)
@@ -35,11 +35,16 @@ struct feed_state {
 	char name[GATE25_NAME];
 	__u64 last_success_s, last_attempt_s, next_refresh_s;
 	__u64 entries4, entries6, lines, bad_lines;
-	char error[256]; /* of the last attempt; "" if it was a success */
+	char error[384]; /* of the last attempt; "" if it was a success */
 	char etag[128], last_modified[64];
 	unsigned int failures;	       /* in a row */
 	struct feed_identity identity; /* of a file */
 	bool unsaved; /* the image in force could not be kept on disk: read the source again */
+	struct gate_wait wait; /* what a gate holds back; it is in NAME.held */
+	__u64 changed_s;       /* when it last was another one than before */
+	__u64 data_s;	       /* the time that the data give themselves; 0: none */
+	__u64 left_out; /* entries that lost addresses which are this host's, or not of the Internet */
+	bool expired; /* past max_age: a block list is not in force any more */
 };
 
 struct feed_states {
@@ -47,6 +52,8 @@ struct feed_states {
 	size_t count;
 	/* whose fetches may go on behind feeds_load(), to be taken by a later one; borrowed. NULL: all are waited for */
 	struct fetcher *fetcher;
+	__u64 now_s;		      /* seconds since 1970; 0: the clock says */
+	const struct list_image *own; /* addresses of this host; NULL: it is asked for them */
 };
 
 enum feed_how {
@@ -62,6 +69,7 @@ struct feed {
 	struct list_image *image; /* NULL: there is none at all */
 	bool changed;		  /* the image is another one than was on disk before */
 	bool late;		  /* it is still being fetched, and comes with a later load */
+	bool expired;		  /* a block list past its max_age: there is no image, on purpose */
 	bool former; /* it is the last good one from a former source: this one was not read yet */
 	int error;   /* of the attempt, 0 or -errno; with an image: the last good one is used */
 };
@@ -95,7 +103,10 @@ __u64 feed_may_ask_s(const struct config_list *list, const struct feed_state *st
  */
 void feeds_spread(const struct config *config, const struct feed_states *states);
 
-/* The next time a list wants to be read, in seconds since 1970; 0: never. */
+/* Was the list last confirmed longer ago than its max_age? false while it has none, or was never read. */
+bool feed_expired(const struct config_list *list, const struct feed_state *state, __u64 now_s);
+
+/* The next time a list wants to be read or comes to its max_age, in seconds since 1970; 0: never. */
 __u64 feeds_next_refresh(const struct config *config, const struct feed_states *states);
 
 /*

@@ -48,6 +48,13 @@ static const struct {
 	FIELD(FIELD_U64, identity.mtime_ns),
 	FIELD(FIELD_U64, identity.ctime_ns),
 	FIELD(FIELD_BOOL, unsaved),
+	FIELD(FIELD_UNSIGNED, wait.gate),
+	FIELD(FIELD_UNSIGNED, wait.seen),
+	FIELD(FIELD_U64, wait.since_s),
+	FIELD(FIELD_U64, changed_s),
+	FIELD(FIELD_U64, data_s),
+	FIELD(FIELD_U64, left_out),
+	FIELD(FIELD_BOOL, expired),
 };
 #define FIELDS (sizeof(fields) / sizeof(fields[0]))
 

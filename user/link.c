@@ -214,6 +214,88 @@ int link_addresses(int (*each)(const struct gate25_source *address, void *contex
 	return dump_run(NETLINK_ROUTE, request, &dump);
 }
 
+/* ---------------------------------------------------------------- gateways */
+
+/* RTA_GATEWAY is the address; RTA_VIA (an IPv4 route over IPv6) has its family, two bytes, before it. */
+static int gateway_tell(const struct nlattr *attribute, struct dump *dump)
+{
+	const unsigned char *bytes = mnl_attr_get_payload(attribute);
+	size_t length = mnl_attr_get_payload_len(attribute);
+	struct gate25_source address;
+
+	if (mnl_attr_get_type(attribute) == RTA_VIA && length > 2) {
+		bytes += 2;
+		length -= 2;
+	} else if (mnl_attr_get_type(attribute) != RTA_GATEWAY) {
+		return 0;
+	}
+	if (length != 4 && length != 16)
+		return 0;
+	address_from_bytes(&address, length == 4 ? 4 : 6, bytes);
+	return dump->each(&address, dump->context);
+}
+
+/* Of a route over several: struct rtnexthop each, with attributes of its own behind. */
+static int nexthops_tell(const struct nlattr *attribute, struct dump *dump)
+{
+	const unsigned char *at = mnl_attr_get_payload(attribute);
+	const unsigned char *end = at + mnl_attr_get_payload_len(attribute);
+	const struct nlattr *attr; /* as the macro has it */
+	int answer = 0;
+
+	while (!answer && end - at >= (ptrdiff_t)sizeof(struct rtnexthop)) {
+		const struct rtnexthop *hop = (const void *)at;
+
+		if (hop->rtnh_len < sizeof(*hop) || hop->rtnh_len > end - at)
+			break;
+		mnl_attr_for_each_payload((void *)(at + sizeof(*hop)), hop->rtnh_len - sizeof(*hop))
+		{
+			answer = answer ? answer : gateway_tell(attr, dump);
+		}
+		at += MNL_ALIGN(hop->rtnh_len);
+	}
+	return answer;
+}
+
+static int route_message(const struct nlmsghdr *message, void *context)
+{
+	const struct rtmsg *route = mnl_nlmsg_get_payload(message);
+	const struct nlattr *attribute;
+	struct dump *dump = context;
+
+	if (route->rtm_dst_len || route->rtm_type != RTN_UNICAST)
+		return MNL_CB_OK;
+	mnl_attr_for_each(attribute, message, sizeof(*route))
+	{
+		if (dump->answer)
+			break;
+		dump->answer = mnl_attr_get_type(attribute) == RTA_MULTIPATH ?
+				       nexthops_tell(attribute, dump) :
+				       gateway_tell(attribute, dump);
+	}
+	return dump->answer ? MNL_CB_STOP : MNL_CB_OK;
+}
+
+int link_gateways(int (*each)(const struct gate25_source *address, void *context), void *context)
+{
+	static const unsigned char families[] = { AF_INET, AF_INET6 };
+	struct dump dump = { .message = route_message, .each = each, .context = context };
+	int answer = 0;
+
+	for (size_t i = 0; !answer && i < sizeof(families); i++) {
+		char buffer[MNL_ALIGN(sizeof(struct nlmsghdr)) + MNL_ALIGN(sizeof(struct rtmsg))];
+		struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
+		struct rtmsg *route;
+
+		request->nlmsg_type = RTM_GETROUTE;
+		request->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+		route = mnl_nlmsg_put_extra_header(request, sizeof(*route));
+		route->rtm_family = families[i];
+		answer = dump_run(NETLINK_ROUTE, request, &dump);
+	}
+	return answer;
+}
+
 /* ---------------------------------------------------------------- sockets */
 
 static int sockets_dump(int family, int tcp_state, struct dump *dump)

@@ -25,6 +25,9 @@ void link_monitor_close(struct link_monitor *monitor);
 /* This host's addresses, both families (not 127/8, ::1). Calls `each`; stops at non-zero and returns it. */
 int link_addresses(int (*each)(const struct gate25_source *address, void *context), void *context);
 
+/* The gateways of all default routes, both families, of all tables. Calls `each`, as above. */
+int link_gateways(int (*each)(const struct gate25_source *address, void *context), void *context);
+
 /* Peers of established TCP connections to local `port`, by sock_diag; v4-mapped peers are IPv4. */
 int socket_peers(__u16 port, int (*each)(const struct gate25_source *peer, void *context),
 		 void *context);

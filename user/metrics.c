@@ -159,6 +159,33 @@ static void list_errors_write(FILE *out, const struct metrics_input *input)
 	}
 }
 
+static void lists_gates_write(FILE *out, const struct metrics_input *input)
+{
+	const struct config *config = input->config;
+
+	family(out, "gate25_list_held", "gauge",
+	       "1: what was last read of a list is held back by that gate; the last good one is in "
+	       "force. gate25 lists says why.");
+	for (size_t i = 0; i < config->lists_count; i++) {
+		const struct feed_state *state = feeds_find(input->feeds, config->lists[i].name);
+
+		for (int gate = GATE_OPEN + 1; gate < GATES; gate++)
+			if (gate_waits(gate))
+				sample(out, "gate25_list_held",
+				       LABELS("list", config->lists[i].name, "gate",
+					      gate_label(gate)),
+				       state && state->wait.gate == (enum gate)gate);
+	}
+	family(out, "gate25_list_expired", "gauge",
+	       "1: a list was not confirmed for its max_age. A block list is out of force then.");
+	for (size_t i = 0; i < config->lists_count; i++) {
+		const struct feed_state *state = feeds_find(input->feeds, config->lists[i].name);
+
+		sample(out, "gate25_list_expired", LABELS("list", config->lists[i].name),
+		       state && state->expired);
+	}
+}
+
 static void lists_write(FILE *out, const struct metrics_input *input)
 {
 	list_hits_write(out, input);
@@ -173,6 +200,7 @@ static void lists_write(FILE *out, const struct metrics_input *input)
 		sample(out, "gate25_entries", LABELS("list", name, "family", "ipv6"),
 		       list ? list->entries6 : 0);
 	}
+	lists_gates_write(out, input);
 	family(out, "gate25_list_last_success_timestamp_seconds", "gauge",
 	       "When the source of a list was last read, or found unchanged; 0: never.");
 	for (size_t i = 0; i < input->config->lists_count; i++) {

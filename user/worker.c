@@ -34,7 +34,7 @@
 #define SEALS	(F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 
 /* Pointers in it are carried over one by one: who adds one to parse_settings does so below and in worker_main.c. */
-_Static_assert(sizeof(struct parse_settings) == 96, "parse settings that a worker is told");
+_Static_assert(sizeof(struct parse_settings) == 104, "parse settings that a worker is told");
 
 static struct {
 	pthread_mutex_t lock;

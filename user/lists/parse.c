@@ -111,7 +111,7 @@ bool reading_wide(const struct reading *reading, struct gate25_source first,
 	if (!reading->settings->foreign)
 		return false;
 	normalise(reading->settings, &first, &last);
-	return range_wide(&first, &last);
+	return range_wider(&first, &last, reading->settings->length4, reading->settings->length6);
 }
 
 int reading_keep(struct reading *reading, struct gate25_source *first, struct gate25_source *last)
@@ -134,7 +134,7 @@ static unsigned int range_rank(const struct gate25_source *first, const struct g
 int reading_add(struct reading *reading, struct gate25_source *first, struct gate25_source *last)
 {
 	normalise(reading->settings, first, last);
-	if (reading->settings->foreign && range_wide(first, last))
+	if (reading_wide(reading, *first, *last))
 		return reading_bad(reading, READING_TOO_WIDE);
 	if (reading->wanted)
 		reading_note(reading, *first, *last, range_rank(first, last), 0, reading->line,

@@ -56,7 +56,8 @@ struct parse_settings {
 			 size_t length);
 	void *context;
 	bool foreign; /* what is too wide for a list that others make (wide.h) is a bad line */
-	bool allow;   /* an allow list: of a response policy zone it takes what passes */
+	unsigned int length4, length6; /* the shortest prefixes that are not; 0: those of wide.h */
+	bool allow; /* an allow list: of a response policy zone it takes what passes */
 	const char
 		*column; /* of CSV: its name in the header, or its number from 1; NULL: as auto */
 	const char *member; /* of JSON: "list", or "prefixes.ip_prefix"; NULL: list, or the whole */

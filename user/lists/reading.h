@@ -90,7 +90,7 @@ int reading_bad(struct reading *reading, const char *why);
 /* Refuses the list as a whole, with -EBADMSG. Returns NULL. */
 const char *reading_refuse(struct reading *reading, const char *why);
 
-#define READING_TOO_WIDE "wider than a list of others may name (/8, IPv6 /19)"
+#define READING_TOO_WIDE "wider than this list may name (`bounds: prefix4, prefix6`)"
 
 /*
  * A range of addresses, of one family; turned into IPv4 where it only carries IPv4. One that is too

@@ -8,11 +8,21 @@
 
 #include <stdio.h>
 
+#include "user/lists/ranges.h"
+
+bool range_wider(const struct gate25_source *first, const struct gate25_source *last,
+		 unsigned int length4, unsigned int length6)
+{
+	u128 from = (u128)first->hi << 64 | first->lo, to = (u128)last->hi << 64 | last->lo;
+
+	length4 = length4 ? length4 : WIDE_LENGTH4;
+	length6 = length6 ? length6 : WIDE_LENGTH6;
+	return (to - from) >> (first->family == 4 ? 32 - length4 : 128 - length6);
+}
+
 bool range_wide(const struct gate25_source *first, const struct gate25_source *last)
 {
-	if (first->family == 4)
-		return last->lo - first->lo >= 1ULL << (32 - WIDE_LENGTH4);
-	return last->hi - first->hi >= 1ULL << (64 - WIDE_LENGTH6);
+	return range_wider(first, last, 0, 0);
 }
 
 /* The prefix that is just this range; false: it is none. */

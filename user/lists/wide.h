@@ -20,6 +20,10 @@
 /* Is it wider than these? Both ends of one family. */
 bool range_wide(const struct gate25_source *first, const struct gate25_source *last);
 
+/* Likewise, with other shortest prefixes; 0: those above. */
+bool range_wider(const struct gate25_source *first, const struct gate25_source *last,
+		 unsigned int length4, unsigned int length6);
+
 /* "0.0.0.0/0 covers everything", "10.0.0.0/7 is wider than a /8", of the first that is so; NULL: none is. */
 const char *image_wide(const struct list_image *image, char text[static WIDE_TEXT]);
 const char *prefix_wide(const struct prefix *prefix, char text[static WIDE_TEXT]);
