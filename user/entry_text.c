@@ -39,7 +39,9 @@ static int source_path(const struct config *config, const struct config_list *li
 
 static int gzip_write(const char *path, const char *text, size_t length)
 {
-	gzFile file = gzopen(path, "wbe1"); /* e: closed by exec; 1: fast */
+	/* e: closed by exec; 1: fast; T: as it is, what came packed is not packed once more */
+	bool packed = length > 1 && !memcmp(text, "\x1f\x8b", 2);
+	gzFile file = gzopen(path, packed ? "wbeT" : "wbe1");
 	int error = 0;
 
 	if (!file)

@@ -76,10 +76,29 @@ copies() {
 	echo '203.0.113.7 another word' >> $WORK/web/root/drop.txt
 	quietly gate25 reload
 	check "the copy comes with the next change" [ -s $WORK/state/lists/web.src ]
+	gzip -c $WORK/web/root/drop.txt > $WORK/packed
+	mv $WORK/packed $WORK/web/root/drop.txt
+	quietly gate25 reload
+	says 0 '^BLOCKED .*web \(weight 2\): .*"203.0.113.7 ; SBL123"; sum 4 of 3$' - test 203.0.113.7
 	head -c 100 /dev/urandom > $WORK/state/lists/web.src
 	says 0 '^BLOCKED .*sum 4 of 3$' - test 203.0.113.7
 	seq 20 39 | sed 's/^/203.0.113./' > $WORK/many
 	INPUT=$WORK/many says 0 '^BLOCKED 203.0.113.20 mx: lists zone \(weight 2\): 203.0.113.0/24, web' - test -
+}
+
+# One zone, split by what it answers: traps block at once, the rest of the network only counts.
+codes() {
+	guard_config <<-END
+		policy: enforce
+		threshold: 3
+		metrics: {listen: "127.0.0.1:9925"}
+		lists:
+		  - {name: traps, file: $WORK/zone, format: rbldnsd, codes: "127.0.0.[3..5]", weight: 3}
+		  - {name: rest, file: $WORK/zone, format: rbldnsd, codes: 127.0.0.2, weight: 1}
+	END
+	quietly gate25 reload
+	says 0 '^BLOCKED 203.0.113.7 mx: list traps \(weight 3 of 3\): 203.0.113.7 "spam trap, seen today"$' - test 203.0.113.7
+	says 3 '^PASS 203.0.113.8 mx: list rest \(weight 1 of 3\): .*"Listed, see .*", below the threshold$' - test 203.0.113.8
 }
 
 if ! command -v nginx > /dev/null; then
@@ -93,6 +112,7 @@ check "Postfix starts" mail_server_start
 lists
 reasons
 copies
+codes
 kill "$nginx"
 mail_server_stop
 finish

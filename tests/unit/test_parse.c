@@ -695,6 +695,9 @@ static const struct {
 } real_lists[] = {
 	{ "../shared/feeds/dnsbl-1.uceprotect.net", 50000, 0, "1.1.138.2", "127.0.0.2" },
 	{ "../shared/feeds/ipsum-level-2.txt", 30000, 0, NULL, "127.0.0.1" },
+	{ "../shared/feeds/misp-smtp-sending-ips.json", 900, 0, "1.201.15.9", "127.0.0.1" },
+	{ "../shared/feeds/misp-google-gmail-sending-ips.json", 1, 0, "209.85.220.41", "8.8.8.8" },
+	{ "../shared/feeds/misp-microsoft-office365-ip.json", 10, 0, "40.107.0.1", "8.8.8.8" },
 };
 
 static void test_real(void **state)
