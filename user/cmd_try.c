@@ -71,31 +71,38 @@ struct trial {
 
 /* ---------------------------------------------------------------- the list */
 
-static int image_of_file(struct trial *trial, const char *path, const char *format,
-			 struct list_image **out)
+static int image_of_file(struct trial *trial, const char *path,
+			 const struct parse_settings *settings, struct list_image **out)
 {
-	const struct config *config = trial->cli->config;
-	struct parse_settings settings = {
-		.translated = config->translated,
-		.translated_count = config->translated_count,
-	};
 	struct feed_identity identity;
 	const char *why = "not a list";
 	char *text = NULL;
 	size_t length;
-	int error, number = format ? list_format_from_name(format) : LIST_AUTO;
+	int error;
 
-	if (number < 0)
-		return cli_fail(trial->cli, EXIT_USAGE, "--format %s: there is no such format",
-				format);
-	settings.format = number;
 	error = feed_file_read(path, &text, &length, &identity);
 	if (error)
 		return cli_fail(trial->cli, cli_exit_code(error), "%s: %s", path,
 				feed_file_why(error));
-	error = list_parse(text, length, &settings, out, &why);
+	error = list_parse(text, length, settings, out, &why);
 	free(text);
 	return error ? cli_fail(trial->cli, EXIT_FAILED, "%s: %s", path, why) : 0;
+}
+
+static int image_of_operand(struct trial *trial, const char *format)
+{
+	const struct config *config = trial->cli->config;
+	int number = format ? list_format_from_name(format) : LIST_AUTO;
+	const struct parse_settings settings = {
+		.format = number,
+		.translated = config->translated,
+		.translated_count = config->translated_count,
+	};
+
+	if (number < 0)
+		return cli_fail(trial->cli, EXIT_USAGE, "--format %s: there is no such format",
+				format);
+	return image_of_file(trial, trial->name, &settings, &trial->image);
 }
 
 /* As it was read last; entries as they stand in the configuration. */
@@ -114,6 +121,7 @@ static int image_of_list(const struct config *config, const struct config_list *
 
 static int list_find(struct trial *trial, const char *format)
 {
+	struct parse_settings settings;
 	struct cli *cli = trial->cli;
 	int error;
 
@@ -123,15 +131,16 @@ static int list_find(struct trial *trial, const char *format)
 			return cli_fail(cli, EXIT_FAILED,
 					"there is no list %s in %s, and no file of that name",
 					trial->name, cli->config_path);
-		return image_of_file(trial, trial->name, format, &trial->image);
+		return image_of_operand(trial, format);
 	}
 	if (trial->list->allow)
 		return cli_fail(cli, EXIT_USAGE, "%s is an allow list: it stops nobody",
 				trial->name);
 	error = image_of_list(cli->config, trial->list, &trial->image);
-	if (error == -ENOENT && trial->list->file)
-		return image_of_file(trial, trial->list->file,
-				     list_format_name(trial->list->format), &trial->image);
+	if (error == -ENOENT && trial->list->file) {
+		settings = config_list_settings(cli->config, trial->list);
+		return image_of_file(trial, trial->list->file, &settings, &trial->image);
+	}
 	if (error == -ENOENT || error == -EBADMSG)
 		return cli_fail(cli, EXIT_FAILED, "list %s was never read; read it: gate25 reload",
 				trial->name);
