@@ -32,7 +32,7 @@ shown() {
 	says 1 - "there is no preset nope; gate25 lists presets" lists presets nope "${FROM[@]}"
 	says 1 - "no preset \.\./presets/asn" lists presets ../presets/asn "${FROM[@]}"
 	says 1 - "make install" lists presets --from $WORK/absent
-	says 2 - "there is no .lists blah.; there are: presets, enable" lists blah
+	says 2 - "there is no .lists blah.; there are: .*presets, enable" lists blah
 }
 
 enabled() {

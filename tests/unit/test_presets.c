@@ -60,6 +60,7 @@ static void list_check(const struct preset *preset, const struct config_list *li
 	else
 		assert_true(list->observe);
 	assert_in_range(list->weight, 1, 2);
+	assert_true(list->max_age_s > 0);
 	assert_true(list->refresh_s >= 3600);
 }
 

@@ -117,6 +117,8 @@ static void preset_is_on(const struct config *config, const char *name)
 		assert_int_equal(have->action, want->action);
 		assert_int_equal(have->observe, want->observe);
 		assert_int_equal(have->refresh_s, want->refresh_s);
+		assert_int_equal(have->max_age_s, want->max_age_s);
+		assert_memory_equal(&have->bounds, &want->bounds, sizeof(have->bounds));
 	}
 	config_free(alone);
 	preset_free(preset);
