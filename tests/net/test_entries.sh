@@ -92,7 +92,7 @@ add_del() {
 ends() {
 	says 0 "^blocked $BAD until" - add $BAD --for 2s
 	check_not "it is stopped" connects $BAD
-	check "until its time is over" wait_for 3 connects $BAD
+	check "until its time is over" wait_for 10 connects $BAD
 	says 0 "until 2099-01-02T03:04:05Z" - add $BAD --until 2099-01-02T03:04:05Z
 	TZ=UTC-2 says 0 "until 2099-01-02T01:04:00Z" - add $BAD --until '2099-01-02 03:04'
 	says 2 - "that time is over" add $BAD --until 2020-01-01

@@ -46,9 +46,9 @@ test_files() {
 	addresses 3 > $WORK/lists/new
 	mv $WORK/lists/new $WORK/lists/file.txt
 	check "replaced by rename: in force at once, though looked at only every hour" \
-		wait_for 3 entries_are file 3
+		wait_for 10 entries_are file 3
 	addresses 4 > $WORK/lists/file.txt
-	check "written in place: too" wait_for 3 entries_are file 4
+	check "written in place: too" wait_for 10 entries_are file 4
 	rm $WORK/lists/file.txt
 	sleep 1
 	check "removed: the last good one stays" entries_are file 4
@@ -56,10 +56,10 @@ test_files() {
 	addresses 5 > $WORK/lists/elsewhere/real.txt
 	ln -s elsewhere/real.txt $WORK/lists/link
 	mv $WORK/lists/link $WORK/lists/file.txt
-	check "replaced by a link" wait_for 3 entries_are file 5
+	check "replaced by a link" wait_for 10 entries_are file 5
 	addresses 6 > $WORK/lists/elsewhere/new
 	mv $WORK/lists/elsewhere/new $WORK/lists/elsewhere/real.txt
-	check "what the link leads to replaced" wait_for 3 entries_are file 6
+	check "what the link leads to replaced" wait_for 10 entries_are file 6
 	says 0 '^file: 6 entries$' - lists refresh file
 	echo '<html>' > $WORK/lists/elsewhere/real.txt
 	says 1 'file: .*web page; the last good one stays in force' - lists refresh file

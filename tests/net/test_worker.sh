@@ -161,7 +161,7 @@ test_orphans() {
 	check "a process fetches again" wait_for 5 worker_there
 	worker=$(worker_of)
 	guard_kill
-	check "killed with its agent" wait_for 3 eval "! kill -0 $worker 2> /dev/null"
+	check "killed with its agent" wait_for 10 eval "! kill -0 $worker 2> /dev/null"
 	check_not "the guard stays" smtp_connects bad $BAD 1
 }
 
