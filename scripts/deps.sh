@@ -12,7 +12,7 @@ build=(gcc libc6-dev linux-libc-dev make pkgconf clang bpftool git
 	libjansson-dev libsystemd-dev libsmartcols-dev libcap-ng-dev libyaml-dev libc-ares-dev
 	libseccomp-dev)
 demo=(postfix swaks libio-socket-inet6-perl iproute2 util-linux mount procps curl jq)
-test=("${demo[@]}" libcmocka-dev nftables ethtool bind9-host rbldnsd nginx-light openssl prometheus unbound)
+test=("${demo[@]}" libcmocka-dev nftables ethtool bind9-host rbldnsd nginx-light openssl prometheus unbound rsync)
 bench=(iproute2 nftables ipset iptables xdp-tools)
 fuzz=(libclang-rt-dev llvm)
 lint=(clang-format clang-tidy cppcheck shellcheck)

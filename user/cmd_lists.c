@@ -89,10 +89,13 @@ static void feed_add(json_t *object, const struct feed_state *feed)
 
 static void source_add(json_t *object, const struct config_list *list)
 {
+	char shown[FETCH_SHOWN];
+
 	json_object_set_new(object, "configured", json_boolean(list != NULL));
 	json_object_set_new(object, "source",
-			    json_string(!list	   ? "" :
-					list->url  ? list->url :
+			    json_string(!list ? "" :
+					list->url ?
+						fetch_url_shown(list->url, shown, sizeof(shown)) :
 					list->file ? list->file :
 						     "entries"));
 }

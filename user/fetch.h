@@ -18,6 +18,7 @@
 #define FETCH_ETAG	    128
 #define FETCH_LAST_MODIFIED 64
 
+#define FETCH_SHOWN   1024 /* bytes of a url in a message that shows it whole */
 #define FETCH_HEADERS 8
 #define FETCH_HEADER  1024
 #define FETCH_PROXY   512

@@ -497,7 +497,7 @@ static void body_take(struct fetch *fetch, const struct worker_reply *reply, int
 	fetch->mapped = true;
 	fetch->length = reply->length;
 	fetch->mtime_s = reply->mtime_s;
-	if (!fetch_hold(fetch))
+	if (fetch_hold(fetch))
 		return;
 	if (body && names_is_url(fetch->url))
 		names_notes_log(body, fetch->length);

@@ -1,9 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# timeout: 300
+# timeout: 400
 #
-# Where lists come from: files that are replaced, web servers, under the running agent. The servers are real ones.
-# shellcheck disable=SC2317,SC2119,SC2086 # functions that `check` calls
+# Where lists come from: files that are replaced, web servers, an rsync server, under the running agent. The servers
+# are real ones.
+# shellcheck disable=SC2317,SC2119,SC2086,SC2016 # functions that `check` calls; ${cred:…} is no variable
 # shellcheck source=tests/net/lib.sh
 . "$(dirname "$0")/lib.sh"
 
@@ -71,6 +72,22 @@ test_files() {
 
 # ---------------------------------------------------------------- web servers
 
+certificate_make() { # NAME SUBJECT [EXTENSION]
+	openssl req -newkey rsa:2048 -nodes -subj "$2" -keyout $WORK/web/$1.key -out $WORK/web/$1.csr
+	openssl x509 -req -in $WORK/web/$1.csr -CA $WORK/web/ca.pem -CAkey $WORK/web/ca.key -CAcreateserial \
+		-days 2 -out $WORK/web/$1.pem -extfile <(echo "${3:-basicConstraints=CA:FALSE}")
+}
+
+certificates_make() {
+	{
+		openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=authority \
+			-keyout $WORK/web/ca.key -out $WORK/web/ca.pem
+		certificate_make server /CN=web "subjectAltName=IP:$WEB"
+		certificate_make client /CN=gateway
+	} > $WORK/web/openssl.log 2>&1
+	chmod 600 $WORK/web/*.key
+}
+
 web_configure() {
 	cat > $WORK/web/nginx.conf <<-END
 		user root;
@@ -87,9 +104,33 @@ web_configure() {
 			scgi_temp_path $WORK/web/tmp;
 			types { text/plain txt; text/html html; application/gzip gz; }
 			gzip on; gzip_types text/plain; gzip_min_length 1;
+			log_format tokens '\$request_uri \$http_x_token';
 			server {
 				listen $WEB:80;
 				root $WORK/web/root;
+				location = /to-http.txt { return 301 http://$WEB/a.txt; }
+			}
+			server {
+				listen $WEB:443 ssl;
+				ssl_certificate $WORK/web/server.pem;
+				ssl_certificate_key $WORK/web/server.key;
+				ssl_client_certificate $WORK/web/ca.pem;
+				ssl_verify_client optional;
+				root $WORK/web/root;
+				location = /to-http.txt { return 301 http://$WEB/a.txt; }
+				location = /moved.txt { return 301 https://$WEB/a.txt; }
+				location = /page.txt { default_type text/html; return 200 '<html>192.0.2.1'; }
+				location = /stall.txt { limit_rate 1; }
+				location = /cut.txt { proxy_pass http://127.0.0.1:81/; }
+				location /members/ {
+					if (\$ssl_client_verify != SUCCESS) { return 403; }
+				}
+				location /tokens/ {
+					access_log $WORK/web/tokens.log tokens;
+					if (\$http_x_token != $SECRET) { return 403; }
+				}
+				location /echo/ { default_type text/plain; return 200 "192.0.2.1 \$http_x_token\n"; }
+				location /errors/ { return 302 https://$WEB/\$http_x_token; }
 			}
 		}
 	END
@@ -97,7 +138,17 @@ web_configure() {
 
 web_start() {
 	mkdir -p $WORK/web/root $WORK/web/tmp
+	certificates_make
 	web_configure
+	# What nginx passes on from here breaks off in the middle.
+	nsenter --net=/run/netns/web -- perl -MIO::Socket::INET -e '
+		my $server = IO::Socket::INET->new(Listen => 5, LocalAddr => "127.0.0.1:81");
+		while (my $client = $server->accept) {
+			sysread $client, my $request, 2000;
+			print $client "HTTP/1.0 200 OK\r\nContent-Length: 1000\r\n\r\n192.0.2.1\n";
+			close $client;
+		}' &
+	cutter=$!
 	in_ns web nginx -c $WORK/web/nginx.conf 2> $WORK/web/start.log &
 	nginx=$!
 	wait_for 5 in_ns web curl -s -o /dev/null http://$WEB/
@@ -140,6 +191,170 @@ test_restart() {
 		grep -q 'GET /a.txt' $WORK/web/access.log
 }
 
+# ---------------------------------------------------------------- https
+
+# A list `web` from there, alone with the file; what the agent makes of it stands in reload.out.
+feed() { # PATH [KEYS]
+	configure "{name: web, url: 'https://$WEB/$1', ca: $WORK/web/ca.pem${2:+, $2}}"
+	reload
+}
+
+test_https() {
+	local kind page
+	check "it starts" guard_start
+	addresses 40 > $WORK/web/root/c.txt
+	mkdir $WORK/web/root/members $WORK/web/root/tokens
+	addresses 41 > $WORK/web/root/members/m.txt
+	configure "{name: web, url: 'https://$WEB/c.txt'}"
+	check_not "who shows a certificate of nobody known" reload
+	check "is not believed" grep -q 'list web.*certificate' $WORK/reload.out
+	check "with its authority it is" feed c.txt
+	want "and its list in force" 40 "$(metric gate25_entries list=web)"
+	check "packed as a file" eval "gzip -k $WORK/web/root/c.txt; feed c.txt.gz"
+	want "too" 40 "$(metric gate25_entries list=web)"
+	check_not "what is for members" feed members/m.txt
+	check "is refused to others" grep -q 'status 403' $WORK/reload.out
+	check "with a certificate of ours, whose key only root may read" \
+		feed members/m.txt "cert: $WORK/web/client.pem, key: $WORK/web/client.key"
+	want "it is in force" 41 "$(metric gate25_entries list=web)"
+	check "a redirect within https" feed moved.txt
+	want "is followed" 21 "$(metric gate25_entries list=web)"
+	while read -r kind page; do
+		feed "$page"
+		check "$page: told" grep -q "list web: https://$WEB/$page: " $WORK/reload.out
+		want "$page: the last good one stays" 21 "$(metric gate25_entries list=web)"
+		check "$page: counted as $kind" [ "$(metric gate25_list_errors_total list=web kind=$kind)" -ge 1 ]
+	done <<-END
+		fetch to-http.txt
+		fetch missing.txt
+		parse page.txt
+		fetch cut.txt
+	END
+	addresses 200 > $WORK/web/root/stall.txt
+	check "one that stalls" feed stall.txt
+	check "is still waited for, while all else goes on" grep -q 'still being fetched' $WORK/reload.out
+	check "until it is too slow" wait_for 40 grep -q 'list web: .*stall.txt: .*slow' $WORK/agent.log
+	want "and the last good one stays" 21 "$(metric gate25_entries list=web)"
+}
+
+# ---------------------------------------------------------------- credentials
+
+SECRET=hush-7f3a9c-quiet
+
+# Nowhere but in its file, and with the server.
+leaks() {
+	local process
+	for process in /proc/[0-9]*; do
+		case $(cat $process/comm 2> /dev/null) in
+		nginx) continue ;;
+		esac
+		{ cat $process/cmdline; echo; } 2> /dev/null | tr '\0' ' '
+	done | grep -F -f $WORK/pattern
+	gate25 -j status | grep -F -f $WORK/pattern
+	gate25 -j lists | grep -F -f $WORK/pattern
+	gate25 log | grep -F -f $WORK/pattern
+	in_ns gw curl -s http://127.0.0.1:9925/metrics | grep -F -f $WORK/pattern
+	grep -rlF -f $WORK/pattern $WORK/agent.log $WORK/reload.out $WORK/state $WORK/run
+}
+
+token_feed() { # PATH
+	feed "$1" "headers: ['X-Token: \${cred:token}']"
+}
+
+no_leak() { # AFTER
+	want "$1: the value appears nowhere" "" "$(leaks 2>&1)"
+}
+
+test_credentials() {
+	addresses 42 > $WORK/web/root/tokens/t.txt
+	mkdir $WORK/credentials
+	echo $SECRET > $WORK/pattern
+	check_not "a credential that is not there" token_feed tokens/t.txt
+	check "is named" grep -q "credential token ($WORK/credentials/token): there is no such file" $WORK/reload.out
+	echo $SECRET > $WORK/credentials/token
+	chmod 644 $WORK/credentials/token
+	check_not "one that others may read" token_feed tokens/t.txt
+	check "is not used" grep -q 'for its owner alone: chmod 600' $WORK/reload.out
+	chmod 600 $WORK/credentials/token
+	check "one that they may not" token_feed tokens/t.txt
+	want "opens the list" 42 "$(metric gate25_entries list=web)"
+	no_leak "taken"
+	check_not "a server that sends it elsewhere" token_feed errors/x
+	check "is not followed" grep -q 'follows no redirect' $WORK/reload.out
+	no_leak "redirected"
+	check_not "a server that sends it back" token_feed echo/x
+	check "is not believed" grep -q 'repeats a credential' $WORK/reload.out
+	no_leak "repeated"
+	check_not "in a url" feed "\${cred:token}/missing?key=\${cred:token}"
+	check "it failed" grep -q 'list web: https://.*status 404' $WORK/reload.out
+	no_leak "in a url"
+	configure '{name: web, url: "https://${cred:token}.invalid/x"}'
+	reload
+	check "as a host nobody has" wait_for 30 grep -qF 'list web: https://${cred:token}.invalid/x: ' $WORK/agent.log
+	no_leak "as a host"
+	want "the list stays" 42 "$(metric gate25_entries list=web)"
+}
+
+# ---------------------------------------------------------------- rsync
+
+rsync_serve() {
+	mkdir -p $WORK/rsync/files
+	echo "reader:$SECRET" > $WORK/rsync/secrets
+	chmod 600 $WORK/rsync/secrets
+	cat > $WORK/rsync/rsyncd.conf <<-END
+		pid file = $WORK/rsync/pid
+		log file = $WORK/rsync/log
+		address = $WEB
+		use chroot = no
+		reverse lookup = no
+		transfer logging = yes
+		log format = %f %b
+		[zones]
+			path = $WORK/rsync/files
+		[closed]
+			path = $WORK/rsync/files
+			auth users = reader
+			secrets file = $WORK/rsync/secrets
+	END
+	in_ns web rsync --daemon --config=$WORK/rsync/rsyncd.conf
+	wait_for 5 test -s $WORK/rsync/pid
+}
+
+# Bytes that went over the wire for the last transfer.
+sent() {
+	awk '$NF ~ /^[0-9]+$/ && /zone.txt/ { bytes = $NF } END { print bytes + 0 }' $WORK/rsync/log
+}
+
+rsync_feed() { # SOURCE
+	configure "{name: zone, rsync: '$1', insecure: true, format: plain}"
+	reload
+}
+
+test_rsync() {
+	local first
+	check "rsync serves" rsync_serve
+	awk 'BEGIN { srand(1); for (i = 0; i < 20000; i++)
+		printf "198.%d.%d.%d\n", 18 + rand() * 2, rand() * 256, rand() * 256 }' |
+		sort -u > $WORK/rsync/files/zone.txt
+	check "a list over rsync" rsync_feed $WEB::zones/zone.txt
+	want "is in force" "$(wc -l < $WORK/rsync/files/zone.txt)" "$(metric gate25_entries list=zone)"
+	first=$(sent)
+	echo 203.0.113.77 >> $WORK/rsync/files/zone.txt
+	says 0 '^zone: [0-9,]+ entries' - lists refresh zone
+	want "changed: in force" "$(wc -l < $WORK/rsync/files/zone.txt)" "$(metric gate25_entries list=zone)"
+	check "changed: less than a fifth of $first bytes was sent ($(sent))" [ "$(sent)" -lt $((first / 5)) ]
+	want "nothing is left in the agent's directory" "" "$(ls $WORK/run/worker)"
+	check_not "what is not there" rsync_feed $WEB::zones/missing.txt
+	check "is told" grep -q 'list zone: .*rsync: no such file there' $WORK/reload.out
+	check "and the last good one stays" [ "$(metric gate25_entries list=zone)" -gt 10000 ]
+	check_not "what wants a login" rsync_feed rsync://$WEB/closed/zone.txt
+	check "with it" rsync_feed "rsync://reader:\${cred:token}@$WEB/closed/zone.txt"
+	no_leak "rsync"
+	kill "$(cat $WORK/rsync/pid)"
+	check_not "a server that is away" quietly gate25 lists refresh zone
+	check "leaves the last good one in force" [ "$(metric gate25_entries list=zone)" -gt 10000 ]
+}
+
 net_start
 sender web $WEB
 mkdir -p $WORK/lists $WORK/web
@@ -150,5 +365,9 @@ check "nginx starts" web_start
 test_refresh
 test_restart
 guard_stop
-kill "$nginx"
+test_https
+test_credentials
+test_rsync
+guard_stop
+kill "$nginx" "$cutter"
 finish
