@@ -372,6 +372,17 @@ static const struct format_case zone_cases[] = {
 	  .format = LIST_IP6TRIE,
 	  .text = "::ffff:102:304\n::ffff:7f00:2\n",
 	  .want = "1.2.3.4" },
+	{ .name = "ip6trie, what is left of a wide one is no IPv4",
+	  .format = LIST_IP6TRIE,
+	  .text = "::/64\n!::ffff:1.2.3.4\n!::ffff:102:304\n!::ffff:102:309\n"
+		  "::ffff:102:0/112\n!::/81\n!::1:0:0:0/81\n!0:0:0:0:8000::/65\n",
+	  .want = "1.2.0.0-1.2.3.3 1.2.3.5-1.2.3.8 1.2.3.10-1.2.255.255 "
+		  "::8000:0:0-::ffff:255.255.255.255 ::1:8000:0:0-::7fff:ffff:ffff:ffff",
+	  .bad = 1 },
+	{ .name = "ip6trie, nor when just the place of IPv4 is left",
+	  .format = LIST_IP6TRIE,
+	  .text = "::fffe:0:0/95\n!::fffe:0:0/96\n",
+	  .want = "::ffff:0.0.0.0-::ffff:255.255.255.255" },
 	{ .name = "ip6trie, lines that are none",
 	  .format = LIST_IP6TRIE,
 	  .text = "::2\n2001\n2001:db8:\n10000::\n1:2:3:4:5:6:7:8:9\n::1:2:3:4:5:6:7:8\n2001:db8::"

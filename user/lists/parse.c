@@ -114,9 +114,9 @@ bool reading_wide(const struct reading *reading, struct gate25_source first,
 	return range_wider(&first, &last, reading->settings->length4, reading->settings->length6);
 }
 
-int reading_keep(struct reading *reading, struct gate25_source *first, struct gate25_source *last)
+int reading_keep(struct reading *reading, const struct gate25_source *first,
+		 const struct gate25_source *last)
 {
-	normalise(reading->settings, first, last);
 	if (first->family == 4)
 		return ranges_add4(&reading->ranges, first->lo, last->lo);
 	return ranges_add6(&reading->ranges, &(struct address6){ .hi = first->hi, .lo = first->lo },

@@ -98,10 +98,14 @@ const char *reading_refuse(struct reading *reading, const char *why);
  */
 int reading_add(struct reading *reading, struct gate25_source *first, struct gate25_source *last);
 
-/* The same in two steps, for formats that know what is listed only at their end. */
+/*
+ * The same in two steps, for formats that know what is listed only at their end: they turn what
+ * carries IPv4 into IPv4 themselves, while it still is what the list says.
+ */
 bool reading_wide(const struct reading *reading, struct gate25_source first,
 		  struct gate25_source last);
-int reading_keep(struct reading *reading, struct gate25_source *first, struct gate25_source *last);
+int reading_keep(struct reading *reading, const struct gate25_source *first,
+		 const struct gate25_source *last);
 
 /*
  * While a line is looked for: the one at hand lists [first, last]. The greatest rank is kept, and

@@ -108,14 +108,16 @@ static bool trigger_text(const struct word *labels, size_t count, char text[64])
 	return true;
 }
 
-static const char *trigger_prefix(const struct word *labels, size_t count, struct prefix *out)
+static const char *trigger_prefix(const struct parse_settings *settings, const struct word *labels,
+				  size_t count, struct prefix *out)
 {
 	static const char none[] = "an rpz-ip trigger that names no prefix";
 	const char *why = none;
 	char text[64];
 
 	if (count < 2 || !trigger_text(labels, count, text) ||
-	    prefix_parse(text, NULL, 0, out, &why))
+
+	    prefix_parse(text, settings->translated, settings->translated_count, out, &why))
 		return why;
 	return NULL;
 }
@@ -178,7 +180,7 @@ static int record_read(struct reading *reading, struct scan *scan)
 		return 0;
 	}
 	reading->lines++;
-	why = trigger_prefix(labels, count, &prefix);
+	why = trigger_prefix(settings, labels, count, &prefix);
 	if (why)
 		return reading_bad(reading, why);
 	if (policy == POLICY_NONE) {
@@ -254,9 +256,7 @@ static int rpz_line(struct reading *reading, struct scan *scan)
 static int rpz_keep(void *context, const struct gate25_source *first,
 		    const struct gate25_source *last)
 {
-	struct gate25_source from = *first, to = *last;
-
-	return reading_keep(context, &from, &to);
+	return reading_keep(context, first, last);
 }
 
 int rpz_read(struct reading *reading, const char *text, size_t length)
@@ -278,6 +278,7 @@ int rpz_read(struct reading *reading, const char *text, size_t length)
 /* An rpz-ip trigger with a CNAME: nothing else has that. */
 static int detect_line(struct reading *reading, struct scan *scan)
 {
+	static const struct parse_settings none = { 0 };
 	struct word owner, type, labels[LABELS];
 	struct prefix prefix;
 	size_t count;
@@ -287,7 +288,7 @@ static int detect_line(struct reading *reading, struct scan *scan)
 	if (scan_done(scan) || !word_next(scan, &owner))
 		return 0;
 	count = trigger_labels(&owner, false, labels);
-	return count && !trigger_prefix(labels, count, &prefix) && type_next(scan, &type) &&
+	return count && !trigger_prefix(&none, labels, count, &prefix) && type_next(scan, &type) &&
 	       word_is(&type, "CNAME");
 }
 

@@ -69,20 +69,12 @@ int zone_keep4(struct reading *reading, __u32 first, __u32 last)
 	return error;
 }
 
-/* Both ends within what carries IPv4 are IPv4, and may be a test record like any other. */
 static int keep(void *context, const struct gate25_source *first, const struct gate25_source *last)
 {
 	struct reading *reading = context;
-	const struct parse_settings *settings = reading->settings;
-	struct gate25_source from = *first, to = *last;
 
-	if (from.family == 6 && from.hi == to.hi && from.lo >> 32 == to.lo >> 32) {
-		address_normalise(&from, settings->translated, settings->translated_count);
-		address_normalise(&to, settings->translated, settings->translated_count);
-	}
-	if (from.family == 4)
-		return zone_keep4(reading, from.lo, to.lo);
-	return reading_keep(reading, &from, &to);
+	return first->family == 4 ? zone_keep4(reading, first->lo, last->lo) :
+				    reading_keep(reading, first, last);
 }
 
 /* ---------------------------------------------------------------- tries */
@@ -139,6 +131,21 @@ static int trie4_entry(struct reading *reading, struct scan *scan)
 	return trie_add(reading, scan, &prefix, excluded);
 }
 
+/*
+ * A prefix of what carries IPv4 is one of IPv4, before anything is cut out of anything: what is left
+ * of a wider one must not become IPv4 because it happens to end there.
+ */
+static void prefix_carried(const struct reading *reading, struct prefix *prefix)
+{
+	const struct parse_settings *settings = reading->settings;
+
+	if (prefix->length < 96)
+		return;
+	address_normalise(&prefix->address, settings->translated, settings->translated_count);
+	if (prefix->address.family == 4)
+		prefix->length -= 96;
+}
+
 static int trie6_entry(struct reading *reading, struct scan *scan)
 {
 	bool excluded = scan_take(scan, '!');
@@ -148,6 +155,8 @@ static int trie6_entry(struct reading *reading, struct scan *scan)
 	if (excluded)
 		scan_skip_blanks(scan);
 	why = scan_cidr6(scan, &prefix.address, &prefix.length);
+	if (!why)
+		prefix_carried(reading, &prefix);
 	return why ? reading_bad(reading, why) : trie_add(reading, scan, &prefix, excluded);
 }
 
@@ -199,6 +208,7 @@ static int tset6_entry(struct reading *reading, struct scan *scan)
 					      "not four groups of an IPv6 address (a /64), which "
 					      "is all an ip6tset takes");
 	prefix.length = wanted;
+	prefix_carried(reading, &prefix);
 	if (!excluded) {
 		struct gate25_source last = prefix_last(&prefix);
 
