@@ -28,6 +28,7 @@
 #include "tests/common/scratch.h"
 #include "user/config_keys.h"
 #include "user/feeds.h"
+#include "user/feeds_held.h"
 #include "user/fetch.h"
 #include "user/fetcher.h"
 #include "user/log.h"
@@ -1105,6 +1106,236 @@ static void test_next_refresh(void **state)
 	assert_int_equal(feeds_next_refresh(&stage->config, &states), 0);
 }
 
+/* ---------------------------------------------------------------- held back, and too old */
+
+#define BEGIN_S 1800000000ULL
+
+/* A file with the bounds that a url has by itself. */
+static void bounds_as_fetched(struct stage *stage, bool allow)
+{
+	stage->bounds_said = true;
+	stage->list.allow = allow;
+	bounds_begin(&stage->list);
+	bounds_finish(&stage->list);
+	stage->list.bounds.growth = 1;
+	stage->list.bounds.shrink = 0.5;
+	stage->list.max_age_s = 72 * 3600;
+}
+
+static void load_at(struct stage *stage, enum feed_how how, __u64 after_s)
+{
+	stage->now_s = BEGIN_S + after_s;
+	load(stage, how);
+}
+
+static void source_holds(const struct stage *stage, unsigned int entries)
+{
+	char *text = lines(entries, 0);
+
+	source_write(stage, text, strlen(text));
+	free(text);
+}
+
+static bool is_held(const struct stage *stage)
+{
+	struct list_image *image = NULL;
+	bool held = !held_read(&stage->config, "one", &image);
+
+	list_image_free(image);
+	return held;
+}
+
+static void held_is(const struct stage *stage, enum gate gate, unsigned int seen, size_t entries)
+{
+	assert_int_equal(stage->entries, entries);
+	assert_int_equal(stage->state.wait.gate, gate);
+	assert_int_equal(stage->state.wait.seen, seen);
+	assert_int_equal(is_held(stage), gate != GATE_OPEN);
+	assert_int_equal(stage->feed.error, gate == GATE_OPEN ? 0 : -EBADMSG);
+	assert_int_equal(stage->state.failures, 0);
+	assert_int_equal(!strncmp(stage->state.error, "held back: ", 11), gate != GATE_OPEN);
+}
+
+/* Each load reads the states from disk, as a process that was started anew does. */
+static void test_growth_waits(void **state)
+{
+	struct stage *stage = *state;
+
+	bounds_as_fetched(stage, false);
+	source_holds(stage, 100);
+	load_at(stage, FEED_CHANGED, 0);
+	held_is(stage, GATE_OPEN, 0, 100);
+	source_holds(stage, 2000);
+	load_at(stage, FEED_CHANGED, 60);
+	held_is(stage, GATE_GROWTH, 1, 100);
+	assert_false(stage->feed.changed);
+	assert_int_equal(stage->state.last_success_s, BEGIN_S);
+	load_at(stage, FEED_CACHED, 120); /* no fetch */
+	assert_int_equal(stage->state.wait.seen, 1);
+	source_holds(stage, 2010); /* alike */
+	load_at(stage, FEED_CHANGED, 3 * 3600);
+	held_is(stage, GATE_GROWTH, 2, 100);
+	load_at(stage, FEED_CHANGED, 6 * 3600);
+	held_is(stage, GATE_GROWTH, 3, 100);
+	load_at(stage, FEED_CHANGED, 6 * 3600 + 60);
+	held_is(stage, GATE_OPEN, 0, 2010);
+	assert_true(stage->feed.changed);
+}
+
+static void test_growth_of_others_begins_anew(void **state)
+{
+	struct stage *stage = *state;
+
+	bounds_as_fetched(stage, false);
+	source_holds(stage, 100);
+	load_at(stage, FEED_CHANGED, 0);
+	for (unsigned int i = 1; i < 6; i++) {
+		source_holds(stage, 2000 << i % 2);
+		load_at(stage, FEED_CHANGED, i * 6 * 3600);
+		held_is(stage, GATE_GROWTH, 1, 100);
+	}
+	source_holds(stage, 100);
+	load_at(stage, FEED_CHANGED, 48 * 3600);
+	held_is(stage, GATE_OPEN, 0, 100);
+	assert_false(stage->feed.changed);
+}
+
+static void test_shrink_waits(void **state)
+{
+	struct stage *stage = *state;
+
+	for (int allow = 0; allow <= 1; allow++) {
+		bounds_as_fetched(stage, allow);
+		source_holds(stage, 100);
+		load_at(stage, FEED_CHANGED, 0);
+		held_is(stage, GATE_OPEN, 0, 100);
+		source_holds(stage, 10);
+		load_at(stage, FEED_CHANGED, 60);
+		held_is(stage, GATE_SHRINK, 1, 100);
+		load_at(stage, FEED_CHANGED, 120);
+		held_is(stage, allow ? GATE_SHRINK : GATE_OPEN, allow ? 2 : 0, allow ? 100 : 10);
+	}
+	load_at(stage, FEED_CHANGED, 71 * 3600);
+	held_is(stage, GATE_SHRINK, 3, 100);
+}
+
+static void test_held_is_accepted(void **state)
+{
+	struct stage *stage = *state;
+
+	bounds_as_fetched(stage, true);
+	assert_int_equal(held_accept(&stage->config, "one"), -ENOENT);
+	source_holds(stage, 100);
+	load_at(stage, FEED_CHANGED, 0);
+	source_holds(stage, 2000);
+	load_at(stage, FEED_CHANGED, 60);
+	held_is(stage, GATE_GROWTH, 1, 100);
+	assert_int_equal(held_accept(&stage->config, "one"), 0);
+	load_at(stage, FEED_CACHED, 120);
+	held_is(stage, GATE_OPEN, 0, 2000);
+	assert_true(stage->feed.changed);
+	load_at(stage, FEED_CACHED, 180); /* once */
+	held_is(stage, GATE_OPEN, 0, 2000);
+	assert_false(stage->feed.changed);
+	load_at(stage, FEED_CHANGED, 240);
+	held_is(stage, GATE_OPEN, 0, 2000);
+	assert_false(stage->feed.changed);
+}
+
+/* What was accepted is of a source that the list has no more. */
+static void test_accepted_of_a_former_source(void **state)
+{
+	struct stage *stage = *state;
+
+	bounds_as_fetched(stage, false);
+	source_holds(stage, 100);
+	load_at(stage, FEED_CHANGED, 0);
+	source_holds(stage, 2000);
+	load_at(stage, FEED_CHANGED, 60);
+	assert_int_equal(held_accept(&stage->config, "one"), 0);
+	stage->list.format = LIST_PLAIN;
+	load_at(stage, FEED_CACHED, 120);
+	assert_int_equal(stage->entries, 100);
+	assert_true(stage->feed.former);
+}
+
+static void test_max_age(void **state)
+{
+	struct stage *stage = *state;
+
+	for (int allow = 0; allow <= 1; allow++) {
+		size_t left = allow ? 100 : 0;
+
+		bounds_as_fetched(stage, allow);
+		source_holds(stage, 100);
+		load_at(stage, FEED_CHANGED, 0);
+		assert_int_equal(unlink(stage->file), 0);
+		load_at(stage, FEED_DUE, 72 * 3600);
+		assert_int_equal(stage->entries, 100);
+		assert_false(stage->feed.expired);
+		load_at(stage, FEED_DUE, 72 * 3600 + 1);
+		assert_int_equal(stage->entries, left);
+		assert_int_equal(stage->feed.expired, !allow);
+		assert_int_equal(stage->feed.changed, !allow);
+		assert_true(stage->state.expired);
+		load_at(stage, FEED_CACHED, 80 * 3600); /* a restart */
+		assert_int_equal(stage->entries, left);
+		assert_false(stage->feed.changed);
+		source_holds(stage, 100);
+		load_at(stage, FEED_CHANGED, 90 * 3600);
+		assert_int_equal(stage->entries, 100);
+		assert_int_equal(stage->feed.changed, !allow);
+		assert_false(stage->state.expired);
+	}
+}
+
+/* Without feeds.json an image knows its age itself. */
+static void test_max_age_without_states(void **state)
+{
+	struct stage *stage = *state;
+	char states[128];
+
+	bounds_as_fetched(stage, false);
+	source_holds(stage, 100);
+	load_at(stage, FEED_CHANGED, 0);
+	snprintf(states, sizeof(states), "%s/feeds.json", stage->directory);
+	assert_int_equal(unlink(states), 0);
+	load_at(stage, FEED_CACHED, 73 * 3600);
+	assert_int_equal(stage->entries, 0);
+	assert_true(stage->feed.expired);
+}
+
+/* Cut out when it is read, and when an address becomes this host's later. */
+static void test_own_addresses(void **state)
+{
+	static const struct page pages[] = {
+		{ .path = "/list",
+		  .answer = OK_HEAD "\r\n192.0.2.0/24\n198.51.100.1\n198.51.100.2\n10.0.0.0/8\n" },
+	};
+	struct range4 own[] = { { 0xc0000207, 0xc0000207 }, { 0xc6336402, 0xc6336402 } };
+	struct stage *stage = *state;
+	char url[128];
+
+	server_start(pages, 1);
+	stage->own = (struct list_image){ .ranges4 = own, .count4 = 1 };
+	load_url(stage, "/list");
+	assert_int_equal(stage->entries, 4); /* the first is two now */
+	assert_int_equal(stage->state.left_out, 2);
+	stage->own.count4 = 2;
+	stage->list.url = (char *)url_of("/list", url);
+	load(stage, FEED_CACHED);
+	assert_int_equal(stage->entries, 3);
+	assert_true(stage->feed.changed);
+	load(stage, FEED_CACHED);
+	assert_false(stage->feed.changed);
+	stage->bounds_said = true;
+	stage->list.non_global = true;
+	load(stage, FEED_CHANGED);
+	assert_int_equal(stage->entries, 4);
+	assert_int_equal(stage->state.left_out, 2);
+	server_stop();
+}
+
 int main(int argc, char **argv)
 {
 #define STAGED(name) cmocka_unit_test_setup_teardown(name, stage_setup, stage_teardown)
@@ -1136,6 +1367,14 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_url_shown),
 		STAGED(test_states_come_back),
 		STAGED(test_next_refresh),
+		STAGED(test_growth_waits),
+		STAGED(test_growth_of_others_begins_anew),
+		STAGED(test_shrink_waits),
+		STAGED(test_held_is_accepted),
+		STAGED(test_accepted_of_a_former_source),
+		STAGED(test_max_age),
+		STAGED(test_max_age_without_states),
+		STAGED(test_own_addresses),
 	};
 
 	if (worker_is_wanted(argc, argv))
