@@ -204,11 +204,13 @@ static void channel_turn(struct dns *dns, __u64 left_ms)
 {
 	ares_socket_t sockets[ARES_GETSOCK_MAXNUM];
 	struct pollfd polled[ARES_GETSOCK_MAXNUM];
-	int bits = ares_getsock(dns->channel, sockets, ARES_GETSOCK_MAXNUM), count = 0;
+	/* unsigned: c-ares' own macros shift a one into the sign */
+	unsigned int bits = ares_getsock(dns->channel, sockets, ARES_GETSOCK_MAXNUM);
+	int count = 0;
 
 	for (int i = 0; i < ARES_GETSOCK_MAXNUM; i++) {
-		short events = (ARES_GETSOCK_READABLE(bits, i) ? POLLIN : 0) |
-			       (ARES_GETSOCK_WRITABLE(bits, i) ? POLLOUT : 0);
+		short events = (bits >> i & 1 ? POLLIN : 0) |
+			       (bits >> (i + ARES_GETSOCK_MAXNUM) & 1 ? POLLOUT : 0);
 
 		if (events)
 			polled[count++] = (struct pollfd){ .fd = sockets[i], .events = events };

@@ -103,7 +103,7 @@ static void value_why(int error, const char *name, const char *path, char why[st
 	};
 	bool known = error < (int)(sizeof(hints) / sizeof(hints[0])) && hints[error];
 
-	snprintf(why, SECRET_WHY, "credential %s (%s): %s", name, path,
+	snprintf(why, SECRET_WHY, "credential %.64s (%.150s): %s", name, path,
 		 known ? hints[error] : strerror(error));
 }
 
