@@ -43,7 +43,7 @@ _gate25() {
 		'') words="$commands --config --json --help --version" ;;
 		status) words='--check' ;;
 		test) words='--service --domain -' ;;
-		lists | feeds) words='presets enable try --log --format --accept-terms --asn --from' ;;
+		lists | feeds) words='show diff accept refresh presets enable try --log --format --accept-terms --asn --from' ;;
 		log) words='--limit' ;;
 		load | unload) words=$(ls /sys/class/net) ;;
 		pause) words='--for' ;;

@@ -66,6 +66,8 @@ static void world_lists(struct world *world)
 	world->generation.lists[0].entries4 = 50103;
 	world->generation.lists[0].entries6 = 12;
 	world->feed_array[0].last_success_s = 1780000000;
+	world->feed_array[0].wait.gate = GATE_GROWTH;
+	world->feed_array[1].expired = true;
 	world->feeds = (struct feed_states){ .array = world->feed_array, .count = 2 };
 	world->ids[0] = 17;
 	world->ids[1] = 4095;
@@ -176,6 +178,10 @@ static const struct {
 	{ "entries of IPv6", "gate25_entries{list=\"feed-a\",family=\"ipv6\"} 12" },
 	{ "a list that is not in force",
 	  "gate25_entries{list=\"own \\\"x\\\"\\\\y\",family=\"ipv4\"} 0" },
+	{ "held back", "gate25_list_held{list=\"feed-a\",gate=\"growth\"} 1" },
+	{ "by no other gate", "gate25_list_held{list=\"feed-a\",gate=\"shrink\"} 0" },
+	{ "not too old", "gate25_list_expired{list=\"feed-a\"} 0" },
+	{ "too old", "gate25_list_expired{list=\"own \\\"x\\\"\\\\y\"} 1" },
 	{ "last success",
 	  "gate25_list_last_success_timestamp_seconds{list=\"feed-a\"} 1780000000" },
 	{ "never", "gate25_list_last_success_timestamp_seconds{list=\"own \\\"x\\\"\\\\y\"} 0" },
