@@ -209,6 +209,9 @@ static void object_say(const struct cli *cli, const struct config_list *list, co
 	if (!list->allow)
 		cli_say(cli, "  %-16s weight %d, %s, %s", "counts as", list->weight,
 			json_text(object, "action"), json_text(object, "policy"));
+	if (json_text(object, "read_as")[0])
+		cli_say(cli, "  %-16s %s%s", "read as", json_text(object, "read_as"),
+			list->format ? "" : ", by its content");
 	measures_say(cli, object);
 	if (json_is_integer(json_object_get(object, "hits")))
 		cli_say(cli, "  %-16s %s", "hits",

@@ -79,6 +79,8 @@ static void feed_add(json_t *object, const struct feed_state *feed)
 	json_object_set_new(object, "next_refresh", time_json(feed ? feed->next_refresh_s : 0));
 	json_object_set_new(object, "error",
 			    feed && feed->error[0] ? json_string(feed->error) : json_null());
+	json_object_set_new(object, "read_as",
+			    feed && feed->format[0] ? json_string(feed->format) : json_null());
 	json_object_set_new(object, "held",
 			    feed && feed->wait.gate ? json_string(gate_label(feed->wait.gate)) :
 						      json_null());

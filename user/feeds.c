@@ -215,6 +215,8 @@ static int attempt_parse(struct attempt *attempt, const char *text, size_t lengt
 		return error;
 	}
 	error_count(attempt, GATE25_LIST_ERROR_BAD_LINE, image->bad_lines);
+	snprintf(attempt->state->format, sizeof(attempt->state->format), "%s",
+		 list_format_name(found.format));
 	facts->cut = found.cut;
 	facts->data_s = attempt->list->data_time ? found.stamp_s : 0;
 	image->loaded_s = attempt->now_s;

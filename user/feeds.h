@@ -36,6 +36,7 @@ struct feed_state {
 	__u64 last_success_s, last_attempt_s, next_refresh_s;
 	__u64 entries4, entries6, lines, bad_lines;
 	char error[384]; /* of the last attempt; "" if it was a success */
+	char format[16]; /* that its text was last read as, also where `auto` had to find out */
 	char etag[128], last_modified[64];
 	unsigned int failures;	       /* in a row */
 	struct feed_identity identity; /* of a file */

@@ -39,6 +39,7 @@ static const struct {
 	FIELD(FIELD_U64, lines),
 	FIELD(FIELD_U64, bad_lines),
 	FIELD(FIELD_TEXT, error),
+	FIELD(FIELD_TEXT, format),
 	FIELD(FIELD_TEXT, etag),
 	FIELD(FIELD_TEXT, last_modified),
 	FIELD(FIELD_UNSIGNED, failures),

@@ -85,21 +85,22 @@ static void check_lines(const uint8_t *data, size_t size, const struct parse_set
 	}
 }
 
-static void parse(const uint8_t *data, size_t size, struct parse_settings *settings)
+static void parse(const uint8_t *data, size_t size, const struct parse_settings *asked)
 {
+	struct parse_settings settings = *asked;
+	struct list_facts facts = { 0 };
 	struct list_image *image = NULL;
-	struct list_facts facts;
 	const char *why = NULL;
 	size_t sum = 0;
 	int error;
 
-	settings->format = format;
-	settings->most_bytes = MOST_BYTES;
-	settings->now_s = NOW_S;
-	settings->bad_line = note_bad_line;
-	settings->context = &sum;
-	settings->facts = &facts;
-	error = list_parse(data, size, settings, &image, &why);
+	settings.format = format;
+	settings.most_bytes = MOST_BYTES;
+	settings.now_s = NOW_S;
+	settings.bad_line = note_bad_line;
+	settings.context = &sum;
+	settings.facts = &facts;
+	error = list_parse(data, size, &settings, &image, &why);
 	HOLDS(facts.bad_lines <= facts.lines);
 	if (error) {
 		HOLDS(!image && why && *why);
@@ -107,7 +108,7 @@ static void parse(const uint8_t *data, size_t size, struct parse_settings *setti
 	}
 	HOLDS(facts.format != LIST_AUTO);
 	check_image(image);
-	check_lines(data, size, settings, image);
+	check_lines(data, size, &settings, image);
 	list_image_free(image);
 }
 

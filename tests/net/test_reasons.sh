@@ -61,6 +61,8 @@ reasons() {
 	says 3 '^PASS 192.0.2.1 mx: on no list$' - test 192.0.2.1
 	json "for machines" '.results[0].lists[] | "\(.name) \(.weight) \(.text)"' \
 		$'zone 2 spam trap, seen today\nweb 2 203.0.113.7 ; SBL123' test 203.0.113.7
+	says 0 'read as +rbldnsd' - lists show zone
+	says 0 'read as +plain, by its content' - lists show trusted
 	check "what decided is what happens" smtp_refused 203.0.113.7
 	check "negative weight lets in" smtp_connects client 203.0.113.8
 }
