@@ -256,7 +256,8 @@ clean:
 
 CONFIG	       := $(DESTDIR)$(SYSCONFDIR)/gate25/gate25.yaml
 # Without it lists are fetched and parsed as nobody.
-SYSUSERS_MAKE  := [ -n '$(DESTDIR)' ] || ! command -v systemd-sysusers > /dev/null || systemd-sysusers gate25.conf
+SYSUSERS_MAKE  := [ -n '$(DESTDIR)' ] || ! command -v systemd-sysusers > /dev/null || systemd-sysusers gate25.conf || \
+		  echo "There is no user _gate25: lists are fetched and parsed as nobody."
 SYSTEMD_RELOAD := [ -n '$(DESTDIR)' ] || ! [ -d /run/systemd/system ] || systemctl daemon-reload
 
 # A configuration that is there is the operator's: the new one is laid beside it.

@@ -7,8 +7,10 @@
  */
 #include "user/rsync.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -180,13 +182,35 @@ static int rsync_run(struct transfer *transfer, struct fetch *fetch)
 	return 0;
 }
 
-/* A worker that was ended has left its directory; each is of one worker, and all are of one user. */
+/* Each is named after its worker. One that was ended in the middle has left its own. */
+static void directories_clear(const char *directory)
+{
+	DIR *entries = opendir(directory);
+	const struct dirent *entry;
+	char path[PATH_MAX];
+
+	while (entries && (entry = readdir(entries))) {
+		pid_t owner = strtol(entry->d_name, NULL, 10);
+
+		if (owner <= 0 || (owner != getpid() && (!kill(owner, 0) || errno != ESRCH)))
+			continue;
+		snprintf(path, sizeof(path), "%s/%s/" COPY, directory, entry->d_name);
+		unlink(path);
+		path[strlen(path) - strlen("/" COPY)] = '\0';
+		rmdir(path);
+	}
+	if (entries)
+		closedir(entries);
+}
+
 static int directory_enter(struct transfer *transfer, const char *directory)
 {
-	snprintf(transfer->directory, sizeof(transfer->directory), "%s/XXXXXX", directory);
-	if (!directory[0] || !mkdtemp(transfer->directory) || chdir(transfer->directory))
-		return errno ? -errno : -ENOENT;
-	return 0;
+	if (!directory[0])
+		return -ENOENT;
+	directories_clear(directory);
+	snprintf(transfer->directory, sizeof(transfer->directory), "%s/%d", directory,
+		 (int)getpid());
+	return mkdir(transfer->directory, 0700) || chdir(transfer->directory) ? -errno : 0;
 }
 
 static void directory_leave(const struct transfer *transfer)

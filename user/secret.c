@@ -166,10 +166,12 @@ bool secrets_are_in(const struct secrets *secrets, const void *bytes, size_t len
 
 void secrets_hide(const struct secrets *secrets, char *text, size_t size)
 {
+	size_t length;
+
 	for (size_t i = 0; i < secrets->count; i++) {
-		size_t length = strlen(secrets->values[i]);
 		char *at;
 
+		length = strlen(secrets->values[i]);
 		while ((at = memmem(text, strnlen(text, size), secrets->values[i], length))) {
 			size_t mark = length < 3 ? length : 3;
 
@@ -177,6 +179,9 @@ void secrets_hide(const struct secrets *secrets, char *text, size_t size)
 			memset(at, '*', mark);
 		}
 	}
+	/* What was longer before stands behind the end of the text. */
+	length = strnlen(text, size);
+	memset(text + length, 0, size - length);
 }
 
 void secrets_forget(struct secrets *secrets)
