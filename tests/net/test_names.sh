@@ -211,10 +211,25 @@ refused() {
 
 # ---------------------------------------------------------------- the agent
 
+error_says() { # LIST TEXT
+	gate25 -j lists | jq -r ".results[] | select(.name == \"$1\") | .error" | grep -qF "$2"
+}
+
 agent_follows() {
 	configure "allow: [{name: big, spf: [big.example.com]}]" "lists: [{name: bad, file: $WORK/bad.txt}]"
 	check "the agent starts" guard_start
 	check "and has the names in force" wait_for 10 is_allowed 198.51.100.17
+	check "a listed sender of a domain that is allowed gets its connection" smtp_connects client 198.51.100.17
+	check_not "a listed one beside it gets none" smtp_connects client 192.0.2.7 1
+	zone < <(records | sed 's|ip4:198.51.100.0/25|ip4:198.51.100.0/25 ip4:192.0.2.7|')
+	quietly gate25 lists refresh big
+	check "a record that changed is followed" wait_for 10 is_allowed 192.0.2.7
+	check "and its new sender gets a connection" smtp_connects client 192.0.2.7
+	zone_stop
+	gate25 lists refresh big > /dev/null 2>&1
+	check "without the resolver it stays" is_allowed 198.51.100.17
+	check "and the error is told" wait_for 10 error_says big "the resolver cannot tell now"
+	check "connections go on" smtp_connects client 198.51.100.17
 	check "it stops" guard_stop
 }
 
@@ -224,6 +239,8 @@ if ! command -v unbound > /dev/null; then
 fi
 printf '%s\n' 198.51.100.16/28 203.0.113.12 2001:db8:b16:1::/64 192.0.2.7 > $WORK/bad.txt
 net_start
+sender client 198.51.100.17 192.0.2.7
+mail_server_start
 zone < <(records)
 configure "lists: [{name: bad, file: $WORK/bad.txt}]"
 quietly gate25 load
@@ -237,4 +254,5 @@ refused
 configure "lists: [{name: bad, file: $WORK/bad.txt}]"
 agent_follows
 zone_stop
+mail_server_stop
 finish
