@@ -211,6 +211,10 @@ refused() {
 
 # ---------------------------------------------------------------- the agent
 
+is_blocked() { # ADDR
+	gate25 test "$1" | grep -q '^BLOCKED'
+}
+
 error_says() { # LIST TEXT
 	gate25 -j lists | jq -r ".results[] | select(.name == \"$1\") | .error" | grep -qF "$2"
 }
@@ -219,6 +223,8 @@ agent_follows() {
 	configure "allow: [{name: big, spf: [big.example.com]}]" "lists: [{name: bad, file: $WORK/bad.txt}]"
 	check "the agent starts" guard_start
 	check "and has the names in force" wait_for 10 is_allowed 198.51.100.17
+	# until the names were asked for by itself, its lists only observe
+	check "it blocks" wait_for 10 is_blocked 192.0.2.7
 	check "a listed sender of a domain that is allowed gets its connection" smtp_connects client 198.51.100.17
 	check_not "a listed one beside it gets none" smtp_connects client 192.0.2.7 1
 	zone < <(records | sed 's|ip4:198.51.100.0/25|ip4:198.51.100.0/25 ip4:192.0.2.7|')
