@@ -124,6 +124,11 @@ static void side_say(const struct cli *cli, const char *sign, const char *word, 
 		cli_say(cli, "%s … (--limit N shows more)", sign);
 }
 
+static json_int_t entries_of(const struct list_image *image)
+{
+	return (json_int_t)image->count4 + (json_int_t)image->count6;
+}
+
 static json_t *diff_json(const struct config_list *list, const struct feed_state *state,
 			 const struct list_image *good, const struct list_image *held, size_t most)
 {
@@ -135,9 +140,8 @@ static json_t *diff_json(const struct config_list *list, const struct feed_state
 		object = json_pack("{s:s, s:s, s:s, s:o, s:I, s:I, s:o, s:o}", "name", list->name,
 				   "gate", gate_label(state ? state->wait.gate : GATE_OPEN), "why",
 				   state ? state->error : "", "read", time_json(held->loaded_s),
-				   "entries_before", (json_int_t)(good->count4 + good->count6),
-				   "entries_after", (json_int_t)(held->count4 + held->count6),
-				   "added", side_json(added, most), "removed",
+				   "entries_before", entries_of(good), "entries_after",
+				   entries_of(held), "added", side_json(added, most), "removed",
 				   side_json(removed, most));
 	list_image_free(added);
 	list_image_free(removed);

@@ -14,6 +14,8 @@
 
 #include <cmocka.h>
 
+#include <math.h>
+
 #include "user/config.h"
 
 static char folder[] = "/tmp/config.XXXXXX";
@@ -132,6 +134,20 @@ static const struct refusal {
 	{ "asked too often",
 	  "lists: [{name: a, url: \"https://www.spamhaus.org/x\", refresh: 5m}]\n",
 	  "shorter than this source permits" },
+	{ "a share without %", "lists: [{name: a, file: /a, bounds: {covered: 1}}]\n",
+	  "covered: '1' is no share; write 1% or 0.1%" },
+	{ "a share of nothing", "lists: [{name: a, file: /a, bounds: {growth: 0%}}]\n",
+	  "growth: '0%' is no share" },
+	{ "more than all", "lists: [{name: a, file: /a, bounds: {shrink: 101%}}]\n", "up to 100%" },
+	{ "a prefix of no length", "lists: [{name: a, file: /a, bounds: {prefix4: 0}}]\n",
+	  "prefix4: '0' is not a number from 1 to 32" },
+	{ "a bound that is none", "lists: [{name: a, file: /a, bounds: {cover: 1%}}]\n",
+	  "did you mean 'covered'" },
+	{ "an age of seconds", "lists: [{name: a, file: /a, max_age: 9s}]\n", "out of range" },
+	{ "an age from nowhere", "lists: [{name: a, file: /a, max_age_from: file}]\n",
+	  "write check or data" },
+	{ "addresses to throw away", "lists: [{name: a, file: /a, non_global: drop}]\n",
+	  "write skip or keep" },
 	{ "a user who is not there", "user: nobody-of-that-name\n", "there is no user" },
 	{ "ftp", "lists: [{name: a, url: \"ftp://h/a\"}]\n", "is not https or http" },
 	{ "weight 0", "lists: [{name: a, file: /a, weight: 0}]\n", "weight: 0 says nothing" },
@@ -273,6 +289,45 @@ static void check_lists(const struct config *config)
 	assert_int_equal(b->weight, -1);
 	assert_true(b->observe && b->insecure && b->services == 2 && b->refresh_s == 3600);
 	assert_true(strstr(b->config_file, "main.yaml") && b->config_line == 12);
+}
+
+/* What was said, else the defaults of a file, of a url, and of a url that may be forged. */
+static void test_list_bounds(void **state)
+{
+	static const char yaml[] = "lists:\n"
+				   "  - {name: said, url: \"https://h/a\", max_age: off, "
+				   "non_global: keep, max_age_from: data,\n"
+				   "     bounds: {bad_lines: 1%, covered: 0.1%, growth: off, "
+				   "shrink: 30%, prefix4: 16}}\n"
+				   "  - {name: file, file: /a}\n"
+				   "  - {name: url, url: \"https://h/a\"}\n"
+				   "  - {name: forged, url: \"http://h/a\", insecure: true}\n";
+	const struct config_list *said, *file, *url, *forged;
+	struct config *config;
+	char *text = NULL;
+
+	(void)state;
+	file_write("main.yaml", yaml, strlen(yaml));
+	config = config_of(&text);
+	assert_non_null(config);
+	said = config_list_find(config, "said");
+	file = config_list_find(config, "file");
+	url = config_list_find(config, "url");
+	forged = config_list_find(config, "forged");
+	assert_true(!said->max_age_s && said->non_global && said->data_time);
+	assert_true(said->bounds.bad_lines == 0.01 && said->bounds.covered == 0.001);
+	assert_true(isinf(said->bounds.growth) && said->bounds.shrink == 0.3);
+	assert_true(said->bounds.prefix4 == 16 && said->bounds.prefix6 == 19);
+	assert_true(!file->max_age_s && file->non_global && isinf(file->bounds.covered));
+	assert_true(isinf(file->bounds.growth) && isinf(file->bounds.shrink));
+	assert_true(file->bounds.bad_lines == 0.05 && !file->bounds.prefix4);
+	assert_true(url->max_age_s == 72 * 3600 && !url->non_global && !url->data_time);
+	assert_true(url->bounds.covered == 0.01 && url->bounds.growth == 1);
+	assert_true(url->bounds.shrink == 0.5 && url->bounds.prefix4 == 8);
+	assert_true(forged->bounds.covered == 0.005 && forged->bounds.growth == 0.5);
+	assert_true(forged->bounds.shrink == 0.25 && forged->bounds.prefix4 == 9);
+	config_free(config);
+	free(text);
 }
 
 static void test_whole(void **state)
@@ -503,10 +558,15 @@ static int teardown(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_refused),	  cmocka_unit_test(test_all_problems_are_said),
-		cmocka_unit_test(test_whole),	  cmocka_unit_test(test_defaults),
-		cmocka_unit_test(test_doubts),	  cmocka_unit_test(test_apart),
-		cmocka_unit_test(test_includes),  cmocka_unit_test(test_paths_of_a_broken_file),
+		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_all_problems_are_said),
+		cmocka_unit_test(test_whole),
+		cmocka_unit_test(test_list_bounds),
+		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_doubts),
+		cmocka_unit_test(test_apart),
+		cmocka_unit_test(test_includes),
+		cmocka_unit_test(test_paths_of_a_broken_file),
 		cmocka_unit_test(test_mutations),
 	};
 
