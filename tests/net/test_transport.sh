@@ -330,8 +330,18 @@ rsync_feed() { # SOURCE
 	reload
 }
 
+# Arguments of rsync while it runs.
+arguments_watch() {
+	local end=$((SECONDS + 3)) process
+	while [ $SECONDS -lt $end ]; do
+		for process in /proc/[0-9]*; do
+			{ tr '\0' ' ' < $process/cmdline; echo; } 2> /dev/null
+		done | grep 'rsync --times' >> $WORK/arguments
+	done
+}
+
 test_rsync() {
-	local first
+	local first watcher
 	check "rsync serves" rsync_serve
 	awk 'BEGIN { srand(1); for (i = 0; i < 20000; i++)
 		printf "198.%d.%d.%d\n", 18 + rand() * 2, rand() * 256, rand() * 256 }' |
@@ -350,7 +360,15 @@ test_rsync() {
 	check "is told" grep -q 'list zone: .*rsync: no such file there' $WORK/reload.out
 	check "and the last good one stays" [ "$(metric gate25_entries list=zone)" -gt 10000 ]
 	check_not "what wants a login" rsync_feed rsync://$WEB/closed/zone.txt
+	arguments_watch &
+	watcher=$!
 	check "with it" rsync_feed "rsync://reader:\${cred:token}@$WEB/closed/zone.txt"
+	wait $watcher
+	if grep -q closed $WORK/arguments; then
+		check_not "the password is in no argument while it runs" grep -qF -f $WORK/pattern $WORK/arguments
+	else
+		skip "the password is in no argument while it runs" "rsync was done before it was seen"
+	fi
 	no_leak "rsync"
 	kill "$(cat $WORK/rsync/pid)"
 	check_not "a server that is away" quietly gate25 lists refresh zone
