@@ -19,8 +19,8 @@
 #include <linux/tcp.h>
 
 #include "gate25.h"
+#include "inline.h"
 
-#define PACKET_INLINE	  static inline __attribute__((always_inline))
 #define PACKET_TAGS	  2
 #define PACKET_EXTENSIONS 8 /* IPv6 extension headers that are followed */
 
@@ -59,7 +59,7 @@ struct cursor {
 };
 
 /* What `bytes` more bytes start with; NULL if the frame ends before. */
-PACKET_INLINE const void *cursor_take(struct cursor *cursor, __u32 bytes)
+ALWAYS_INLINE const void *cursor_take(struct cursor *cursor, __u32 bytes)
 {
 	const __u8 *header = cursor->at;
 
@@ -70,7 +70,7 @@ PACKET_INLINE const void *cursor_take(struct cursor *cursor, __u32 bytes)
 	return header;
 }
 
-PACKET_INLINE __u64 packet_be64(const void *bytes)
+ALWAYS_INLINE __u64 packet_be64(const void *bytes)
 {
 	const __u32 *words = bytes;
 
@@ -78,7 +78,7 @@ PACKET_INLINE __u64 packet_be64(const void *bytes)
 }
 
 /* The EtherType behind up to two tags, host byte order; 0 if there is none. */
-PACKET_INLINE __u16 packet_ethernet(struct cursor *cursor)
+ALWAYS_INLINE __u16 packet_ethernet(struct cursor *cursor)
 {
 	const struct ethhdr *eth = cursor_take(cursor, sizeof(*eth));
 	__u16 type;
@@ -104,7 +104,7 @@ PACKET_INLINE __u16 packet_ethernet(struct cursor *cursor)
  * The ports of TCP behind the cursor. `first` says that it is the first of several fragments: one
  * without room for ports and flags hides them (RFC 1858), so no port of it is believed.
  */
-PACKET_INLINE enum packet_kind packet_ports(struct cursor *cursor, __u32 end, __u8 first,
+ALWAYS_INLINE enum packet_kind packet_ports(struct cursor *cursor, __u32 end, __u8 first,
 					    struct packet *out)
 {
 	__u32 start = cursor->offset;
@@ -126,7 +126,7 @@ PACKET_INLINE enum packet_kind packet_ports(struct cursor *cursor, __u32 end, __
  * `length` is that of the whole frame. Malformed is a length that lies, SYN with FIN or RST, none
  * of SYN, RST and ACK (NULL, XMAS, FIN scans).
  */
-PACKET_INLINE enum packet_kind packet_flags(struct cursor *cursor, __u32 length,
+ALWAYS_INLINE enum packet_kind packet_flags(struct cursor *cursor, __u32 length,
 					    struct packet *packet)
 {
 	const __u8 *rest = cursor_take(cursor, 16);
@@ -149,12 +149,12 @@ PACKET_INLINE enum packet_kind packet_flags(struct cursor *cursor, __u32 length,
 	return PACKET_TCP;
 }
 
-PACKET_INLINE void packet_address(struct gate25_source *out, __u8 family, __u64 hi, __u64 lo)
+ALWAYS_INLINE void packet_address(struct gate25_source *out, __u8 family, __u64 hi, __u64 lo)
 {
 	*out = (struct gate25_source){ .hi = hi, .lo = lo, .family = family };
 }
 
-PACKET_INLINE enum packet_kind packet_ipv4(struct cursor *cursor, struct packet *out)
+ALWAYS_INLINE enum packet_kind packet_ipv4(struct cursor *cursor, struct packet *out)
 {
 	__u32 start = cursor->offset, header, total;
 	const struct iphdr *ip = cursor_take(cursor, sizeof(*ip));
@@ -177,18 +177,12 @@ PACKET_INLINE enum packet_kind packet_ipv4(struct cursor *cursor, struct packet 
 			    out);
 }
 
-/*
- * As in table.h: arithmetic that stays arithmetic, so that the verifier sees one path and not one
- * for each value.
- */
-#define PACKET_OPAQUE(value) __asm__("" : "+r"(value))
-
-PACKET_INLINE __u64 packet_is(__u8 type, __u8 wanted)
+ALWAYS_INLINE __u64 packet_is(__u8 type, __u8 wanted)
 {
 	__u64 same = (__u64)(type ^ wanted) - 1; /* below 0 if they are */
 
 	same >>= 63;
-	PACKET_OPAQUE(same);
+	OPAQUE(same);
 	return same;
 }
 
@@ -199,13 +193,13 @@ PACKET_INLINE __u64 packet_is(__u8 type, __u8 wanted)
 #define PACKET_EXTENSIONS_128                                                                      \
 	(1ULL << (IPPROTO_MH - 128) | 1ULL << (139 - 128) | 1ULL << (140 - 128))
 
-PACKET_INLINE __u64 packet_is_extension(__u8 type)
+ALWAYS_INLINE __u64 packet_is_extension(__u8 type)
 {
 	__u64 low = PACKET_EXTENSIONS_0 >> (type & 63) & packet_is(type >> 6, 0);
 	__u64 high = PACKET_EXTENSIONS_128 >> (type & 63) & packet_is(type >> 6, 2);
 	__u64 known = (low | high) & 1;
 
-	PACKET_OPAQUE(known);
+	OPAQUE(known);
 	return known;
 }
 
@@ -216,7 +210,7 @@ struct packet_walk {
 };
 
 /* Steps over one extension header; 0 if the frame ends within. */
-PACKET_INLINE int packet_step(struct cursor *cursor, struct packet_walk *walk)
+ALWAYS_INLINE int packet_step(struct cursor *cursor, struct packet_walk *walk)
 {
 	const __u8 *header = cursor_take(cursor, 8);
 	__u64 fragment = packet_is(walk->next, IPPROTO_FRAGMENT),
@@ -236,14 +230,14 @@ PACKET_INLINE int packet_step(struct cursor *cursor, struct packet_walk *walk)
 }
 
 /* A later fragment: what follows it is known only where no further extension header does. */
-PACKET_INLINE enum packet_kind packet_later(const struct packet_walk *walk)
+ALWAYS_INLINE enum packet_kind packet_later(const struct packet_walk *walk)
 {
 	if (walk->next != IPPROTO_TCP)
 		return packet_is_extension(walk->next) ? PACKET_FRAGMENT : PACKET_OTHER;
 	return walk->fragment >> 3 == 1 ? PACKET_MALFORMED : PACKET_FRAGMENT;
 }
 
-PACKET_INLINE enum packet_kind packet_ipv6(struct cursor *cursor, struct packet *out)
+ALWAYS_INLINE enum packet_kind packet_ipv6(struct cursor *cursor, struct packet *out)
 {
 	const struct ipv6hdr *ip = cursor_take(cursor, sizeof(*ip));
 	struct packet_walk walk = { 0 };
@@ -273,7 +267,7 @@ PACKET_INLINE enum packet_kind packet_ipv6(struct cursor *cursor, struct packet 
 }
 
 /* Walks to the ports. packet_flags() goes on from the cursor. */
-PACKET_INLINE enum packet_kind packet_parse(struct cursor *cursor, struct packet *out)
+ALWAYS_INLINE enum packet_kind packet_parse(struct cursor *cursor, struct packet *out)
 {
 	__u16 type = packet_ethernet(cursor);
 

@@ -53,7 +53,7 @@ static __always_inline __u32 own_services(const struct gate25_source *address)
  */
 static __always_inline __u32 services_at(__u32 port)
 {
-	PACKET_OPAQUE(port);
+	OPAQUE(port);
 	return port_services[port & 0xffff];
 }
 

@@ -12,6 +12,7 @@
 #define GATE25_SOURCE_H
 
 #include "gate25.h"
+#include "inline.h"
 
 #define SOURCE_UNIT_SHIFT 10
 #define SOURCE_TIME_BITS  36
@@ -32,12 +33,6 @@
 #define SOURCE_TICK (4ULL * 1000000 >> SOURCE_UNIT_SHIFT)
 
 enum source_answer { SOURCE_ADMITTED, SOURCE_REFUSED, SOURCE_CONTENDED };
-
-/* As in verdict.h and table.h: keeps arithmetic from being turned into branches. */
-#define SOURCE_OPAQUE(value) __asm__("" : "+r"(value))
-
-/* For what takes or gives more than a call can. */
-#define SOURCE_INLINE inline __attribute__((always_inline))
 
 static inline __u64 source_rotate(__u64 value, int bits)
 {
@@ -110,7 +105,7 @@ static inline __u64 source_hash(const __u64 key[2], const struct gate25_source *
 static inline __u64 source_differs(__u64 bits)
 {
 	bits = (bits | -bits) >> 63;
-	SOURCE_OPAQUE(bits);
+	OPAQUE(bits);
 	return bits;
 }
 
@@ -189,11 +184,11 @@ static inline __u64 source_choose(const __u64 *words, __u64 tag, __u64 now)
 		__u64 empty = (found - 1) >> 63, other = ((found ^ tag) + SOURCE_TIME_MASK) >> 36;
 		__u64 rank, less;
 
-		SOURCE_OPAQUE(empty);
-		SOURCE_OPAQUE(other); /* 0 for the same tag, else 1 */
+		OPAQUE(empty);
+		OPAQUE(other); /* 0 for the same tag, else 1 */
 		rank = (other * (1 + source_rank(word, now) * (1 - empty))) << 3 | i;
 		less = (rank - least) >> 63;
-		SOURCE_OPAQUE(less);
+		OPAQUE(less);
 		least -= (least - rank) * less;
 	}
 	return least;
@@ -206,8 +201,8 @@ struct source_charge {
 	__u64 refused;
 };
 
-static SOURCE_INLINE struct source_charge source_charge(__u64 *words, __u64 hash, __u64 now_ns,
-							__u64 interval_ns, __u64 tolerance_ns)
+ALWAYS_INLINE struct source_charge source_charge(__u64 *words, __u64 hash, __u64 now_ns,
+						 __u64 interval_ns, __u64 tolerance_ns)
 {
 	__u64 tag = source_tag(hash), now = now_ns >> SOURCE_UNIT_SHIFT, ahead = 0;
 	__u64 interval = source_units(interval_ns), tolerance = source_units(tolerance_ns);
@@ -232,8 +227,8 @@ static inline int source_commit(const struct source_charge *charge)
 }
 
 /* Asks a limit and charges it. The tolerance is burst x interval: so many pass at once. */
-static SOURCE_INLINE enum source_answer source_admit(__u64 *words, __u64 hash, __u64 now_ns,
-						     __u64 interval_ns, __u64 tolerance_ns)
+ALWAYS_INLINE enum source_answer source_admit(__u64 *words, __u64 hash, __u64 now_ns,
+					      __u64 interval_ns, __u64 tolerance_ns)
 {
 #pragma GCC unroll 1
 	for (int try = 0; try < SOURCE_TRIES; try++) {
@@ -249,8 +244,8 @@ static SOURCE_INLINE enum source_answer source_admit(__u64 *words, __u64 hash, _
 }
 
 /* In how many units the next one is admitted; 0: now. Charges nothing. */
-static SOURCE_INLINE __u64 source_wait(const __u64 *words, __u64 hash, __u64 now_ns,
-				       __u64 interval_ns, __u64 tolerance_ns)
+ALWAYS_INLINE __u64 source_wait(const __u64 *words, __u64 hash, __u64 now_ns, __u64 interval_ns,
+				__u64 tolerance_ns)
 {
 	__u64 tag = source_tag(hash), now = now_ns >> SOURCE_UNIT_SHIFT, ahead = 0;
 	__u64 interval = source_units(interval_ns), tolerance = source_units(tolerance_ns);

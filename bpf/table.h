@@ -19,6 +19,7 @@
 #define GATE25_TABLE_H
 
 #include "gate25.h"
+#include "inline.h"
 
 #define TABLE_LINE_BYTES 64
 
@@ -92,24 +93,14 @@ struct table_group6 {
 };
 _Static_assert(sizeof(struct table_group6) == 2 * TABLE_LINE_BYTES, "IPv6 group");
 
-/*
- * Keeps the compiler from seeing what a value is made of: it would find out that the arithmetic
- * below is a comparison and make it a branch, and the verifier would follow each combination of
- * them.
- */
-#define TABLE_OPAQUE(value) __asm__("" : "+r"(value))
-
-/* For what costs less than a call. */
-#define TABLE_INLINE inline __attribute__((always_inline))
-
 /* 1 if no bit is set, else 0. */
 static inline __u64 table_zero(__u64 bits)
 {
 	__u64 negated = -bits, zero;
 
-	TABLE_OPAQUE(negated);
+	OPAQUE(negated);
 	zero = 1 ^ ((bits | negated) >> 63);
-	TABLE_OPAQUE(zero);
+	OPAQUE(zero);
 	return zero;
 }
 
@@ -118,9 +109,9 @@ static inline __u64 table_zero32(__u32 bits)
 {
 	__u64 zero = (__u64)bits - 1;
 
-	TABLE_OPAQUE(zero);
+	OPAQUE(zero);
 	zero >>= 63;
-	TABLE_OPAQUE(zero);
+	OPAQUE(zero);
 	return zero;
 }
 
@@ -228,7 +219,7 @@ static inline __u32 table_which4(const struct table_hosts4 *line, __u64 key, __u
 }
 
 /* found << 16 | class; not found: 0. */
-static TABLE_INLINE __u32 table_match4(const struct table_hosts4 *line, __u32 permuted, __u32 bits)
+ALWAYS_INLINE __u32 table_match4(const struct table_hosts4 *line, __u32 permuted, __u32 bits)
 {
 	__u64 ones = table_lanes(bits), any = 0;
 	__u64 key = (permuted & (~0U >> (32 - bits))) * ones;
@@ -288,8 +279,7 @@ static inline __u16 table_lookup4(void *table, const volatile struct gate25_tabl
 	return entry;
 }
 
-static TABLE_INLINE __u32 table_match_nets6(const struct table_nets6 *bucket, __u64 hi,
-					    __u32 length)
+ALWAYS_INLINE __u32 table_match_nets6(const struct table_nets6 *bucket, __u64 hi, __u32 length)
 {
 	__u64 answer = 0;
 
@@ -320,8 +310,8 @@ static inline __u32 table_find_net6(void *table, const volatile struct gate25_ta
 	return answer;
 }
 
-static TABLE_INLINE __u32 table_match_hosts6(const struct table_hosts6 *bucket, __u64 hi, __u64 lo,
-					     __u32 length)
+ALWAYS_INLINE __u32 table_match_hosts6(const struct table_hosts6 *bucket, __u64 hi, __u64 lo,
+				       __u32 length)
 {
 	__u64 answer = 0;
 

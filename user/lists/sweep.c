@@ -34,8 +34,8 @@ struct sweeping {
 };
 
 /* The next border of a list; false if there is none any more. */
-static TABLE_INLINE bool cursor_advance(const struct sweeping *sweeping, unsigned int family,
-					struct cursor *cursor)
+ALWAYS_INLINE bool cursor_advance(const struct sweeping *sweeping, unsigned int family,
+				  struct cursor *cursor)
 {
 	const struct list_image *image = sweeping->input->lists[cursor->list].image;
 	const u128 end = family == 4 ? 0xffffffff : ~(u128)0;
@@ -82,7 +82,7 @@ static void heap_add(struct sweeping *sweeping, const struct cursor *cursor)
 }
 
 /* Takes the border at the top. */
-static TABLE_INLINE void heap_step(struct sweeping *sweeping, unsigned int family)
+ALWAYS_INLINE void heap_step(struct sweeping *sweeping, unsigned int family)
 {
 	struct cursor *top = &sweeping->heap[0];
 
@@ -117,7 +117,7 @@ static int segment6_add(struct segments *out, u128 first, __u16 class)
 }
 
 /* From `first` on, the lists at hand hold. */
-static TABLE_INLINE int segment_add(struct sweeping *sweeping, unsigned int family, u128 first)
+ALWAYS_INLINE int segment_add(struct sweeping *sweeping, unsigned int family, u128 first)
 {
 	__u16 class = 0;
 	int error = 0;
@@ -136,8 +136,8 @@ static TABLE_INLINE int segment_add(struct sweeping *sweeping, unsigned int fami
 }
 
 /* Made twice by the compiler, so that nothing asks for the family at each border. */
-static TABLE_INLINE int sweep_family(const struct compile_input *input, struct classes *classes,
-				     struct segments *out, unsigned int family)
+ALWAYS_INLINE int sweep_family(const struct compile_input *input, struct classes *classes,
+			       struct segments *out, unsigned int family)
 {
 	struct sweeping sweeping = { .input = input, .classes = classes, .out = out };
 	u128 at = 0;
