@@ -150,6 +150,34 @@ clients_are_there() {
 	[ "$(in_ns gw ss -Htn state established '( dport = :9925 )' | wc -l)" -ge 12 ]
 }
 
+list_keys() { # KEYS: of the list, beside those that it always has
+	sed -i "s/format: plain.*}\\]/format: plain$1}]/" $CONFIG
+	quietly gate25 reload
+}
+
+held() {
+	list_keys ', bounds: {growth: 100%}'
+	{ echo $BAD; seq 1 3000 | awk '{ printf "198.18.%d.%d\n", $1 / 256, $1 % 256 }'; } > $WORK/blocked.txt
+	quietly gate25 reload
+}
+
+let_in() {
+	quietly gate25 lists accept blocked
+	list_keys ''
+}
+
+# Nothing confirms a file that is gone.
+aged() {
+	list_keys ', max_age: 10s'
+	mv $WORK/blocked.txt $WORK/away.txt
+	sleep 11
+}
+
+young_again() {
+	mv $WORK/away.txt $WORK/blocked.txt
+	list_keys ''
+}
+
 stopped() {
 	guard_stop
 }
@@ -170,6 +198,10 @@ gate25_connections_total service=mx,verdict=pass,reason=pass       good_connects
 gate25_packets_total service=mx,verdict=pass,reason=established    good_connects +
 gate25_list_errors_total list=blocked,kind=bad_line                bad_line      +1
 gate25_entries list=blocked,family=ipv6                            list_shrinks  =1
+gate25_list_held list=blocked,gate=growth                          held          =1
+gate25_list_held list=blocked,gate=growth                          let_in        =0
+gate25_list_expired list=blocked                                   aged          =1
+gate25_list_expired list=blocked                                   young_again   =0
 gate25_entries list=blocked,family=ipv4                            list_grows    =200001
 process_resident_memory_bytes -                                    connections_held !
 process_virtual_memory_bytes -                                     budgets_grow  +
