@@ -130,6 +130,21 @@ quietly() { # COMMAND…
 	"$@" > $WORK/said 2>&1 || { sed 's/^/# /' $WORK/said; return 1; }
 }
 
+# $WORK/web/nginx.conf, for a server in the foreground: what its http block holds comes on stdin.
+nginx_configure() { # ACCESS_LOG
+	local what
+	mkdir -p $WORK/web/tmp
+	{
+		printf '%s;\n' "user root" "pid $WORK/web/pid" "error_log $WORK/web/error.log" "daemon off"
+		printf 'events { }\nhttp {\naccess_log %s;\n' "$1"
+		for what in client_body proxy fastcgi uwsgi scgi; do
+			echo "${what}_temp_path $WORK/web/tmp;"
+		done
+		cat
+		echo "}"
+	} > $WORK/web/nginx.conf
+}
+
 wait_for() { # SECONDS COMMAND…
 	local end=$((SECONDS + $1 + 1))
 	shift

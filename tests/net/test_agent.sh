@@ -477,32 +477,19 @@ web_start() {
 	mkdir -p /etc/ssl/certs
 	mount -t tmpfs tmpfs /etc/ssl/certs
 	cp $WORK/web/cert /etc/ssl/certs/ca-certificates.crt
-	cat > $WORK/web/nginx.conf <<-END
-		user root;
-		pid $WORK/web/pid;
-		error_log $WORK/web/error.log;
-		daemon off;
-		events { }
-		http {
-			access_log $WORK/web/access.log;
-			client_body_temp_path $WORK/web/tmp;
-			proxy_temp_path $WORK/web/tmp;
-			fastcgi_temp_path $WORK/web/tmp;
-			uwsgi_temp_path $WORK/web/tmp;
-			scgi_temp_path $WORK/web/tmp;
-			types { text/plain txt; text/html html; application/gzip gz; }
-			gzip on; gzip_types text/plain; gzip_min_length 1;
-			server {
-				listen 192.0.2.80:80;
-				listen 192.0.2.80:443 ssl;
-				ssl_certificate $WORK/web/cert;
-				ssl_certificate_key $WORK/web/key;
-				root $WORK/web/root;
-				location = /slow.txt { limit_rate 10; }
-				location = /slowly.txt { gzip off; limit_rate 300; }
-				location = /to-https { return 301 https://192.0.2.80/list.txt; }
-				location = /to-http { return 301 http://192.0.2.80/list.txt; }
-			}
+	nginx_configure $WORK/web/access.log <<-END
+		types { text/plain txt; text/html html; application/gzip gz; }
+		gzip on; gzip_types text/plain; gzip_min_length 1;
+		server {
+			listen 192.0.2.80:80;
+			listen 192.0.2.80:443 ssl;
+			ssl_certificate $WORK/web/cert;
+			ssl_certificate_key $WORK/web/key;
+			root $WORK/web/root;
+			location = /slow.txt { limit_rate 10; }
+			location = /slowly.txt { gzip off; limit_rate 300; }
+			location = /to-https { return 301 https://192.0.2.80/list.txt; }
+			location = /to-http { return 301 http://192.0.2.80/list.txt; }
 		}
 	END
 	in_ns web nginx -c $WORK/web/nginx.conf 2> $WORK/web/start.log &
@@ -523,7 +510,7 @@ served() { # PATH STATUS [SIZE]
 
 test_web() {
 	local address
-	mkdir -p $WORK/web/root $WORK/web/tmp
+	mkdir -p $WORK/web/root
 	for address in $(seq 1 200); do echo "198.19.0.$address"; done > $WORK/web/root/list.txt
 	gzip -k $WORK/web/root/list.txt
 	echo '<!DOCTYPE html><p>192.0.2.1 is sold out' > $WORK/web/root/page.html

@@ -28,34 +28,21 @@ configure() { # [KEYS of the feed [KEYS of the allow list]]
 }
 
 web_start() {
-	mkdir -p $ROOT_DIR $WORK/web/tmp
+	mkdir -p $ROOT_DIR
 	openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=web -addext \
 		subjectAltName=IP:192.0.2.80 -keyout $WORK/web/key -out $WORK/web/cert 2> /dev/null
 	# The machine's list of authorities, as this test alone sees it.
 	mkdir -p /etc/ssl/certs
 	mount -t tmpfs tmpfs /etc/ssl/certs
 	cp $WORK/web/cert /etc/ssl/certs/ca-certificates.crt
-	cat > $WORK/web/nginx.conf <<-END
-		user root;
-		pid $WORK/web/pid;
-		error_log $WORK/web/error.log;
-		daemon off;
-		events { }
-		http {
-			access_log off;
-			client_body_temp_path $WORK/web/tmp;
-			proxy_temp_path $WORK/web/tmp;
-			fastcgi_temp_path $WORK/web/tmp;
-			uwsgi_temp_path $WORK/web/tmp;
-			scgi_temp_path $WORK/web/tmp;
-			server {
-				listen 192.0.2.80:443 ssl;
-				ssl_certificate $WORK/web/cert;
-				ssl_certificate_key $WORK/web/key;
-				root $ROOT_DIR;
-				etag off;
-				if_modified_since off;
-			}
+	nginx_configure off <<-END
+		server {
+			listen 192.0.2.80:443 ssl;
+			ssl_certificate $WORK/web/cert;
+			ssl_certificate_key $WORK/web/key;
+			root $ROOT_DIR;
+			etag off;
+			if_modified_since off;
 		}
 	END
 	in_ns web nginx -c $WORK/web/nginx.conf 2> $WORK/web/start.log &

@@ -9,21 +9,8 @@
 
 web_start() {
 	mkdir -p $WORK/web/root
-	cat > $WORK/web/nginx.conf <<-END
-		user root;
-		pid $WORK/web/pid;
-		error_log $WORK/web/error.log;
-		daemon off;
-		events { }
-		http {
-			access_log off;
-			client_body_temp_path $WORK/web/tmp;
-			proxy_temp_path $WORK/web/tmp;
-			fastcgi_temp_path $WORK/web/tmp;
-			uwsgi_temp_path $WORK/web/tmp;
-			scgi_temp_path $WORK/web/tmp;
-			server { listen 127.0.0.1:80; root $WORK/web/root; }
-		}
+	nginx_configure off <<-END
+		server { listen 127.0.0.1:80; root $WORK/web/root; }
 	END
 	nsenter --net=/run/netns/gw -- nginx -c $WORK/web/nginx.conf 2> $WORK/web/start.log &
 	nginx=$!

@@ -20,7 +20,7 @@ RANDOM_ADDRESSES=20000
 # Whose names they have, the certificate and /etc/hosts say, as this test alone sees them.
 web_start() {
 	local host names='' list
-	mkdir -p $WORK/web/root/MISP/misp-warninglists/main/lists $WORK/web/root/drop $WORK/web/tmp
+	mkdir -p $WORK/web/root/MISP/misp-warninglists/main/lists $WORK/web/root/drop
 	cp "$FEEDS/$ZONE" "$FEEDS/$PLAIN" $WORK/web/root/
 	for list in "${MISP[@]}"; do
 		mkdir $WORK/web/root/MISP/misp-warninglists/main/lists/$list
@@ -41,26 +41,13 @@ web_start() {
 	mkdir -p /etc/ssl/certs
 	mount -t tmpfs tmpfs /etc/ssl/certs
 	cp $WORK/web/cert /etc/ssl/certs/ca-certificates.crt
-	cat > $WORK/web/nginx.conf <<-END
-		user root;
-		pid $WORK/web/pid;
-		error_log $WORK/web/error.log;
-		daemon off;
-		events { }
-		http {
-			access_log off;
-			client_body_temp_path $WORK/web/tmp;
-			proxy_temp_path $WORK/web/tmp;
-			fastcgi_temp_path $WORK/web/tmp;
-			uwsgi_temp_path $WORK/web/tmp;
-			scgi_temp_path $WORK/web/tmp;
-			gzip on; gzip_types *;
-			server {
-				listen 192.0.2.80:443 ssl;
-				ssl_certificate $WORK/web/cert;
-				ssl_certificate_key $WORK/web/key;
-				root $WORK/web/root;
-			}
+	nginx_configure off <<-END
+		gzip on; gzip_types *;
+		server {
+			listen 192.0.2.80:443 ssl;
+			ssl_certificate $WORK/web/cert;
+			ssl_certificate_key $WORK/web/key;
+			root $WORK/web/root;
 		}
 	END
 	in_ns web nginx -c $WORK/web/nginx.conf 2> $WORK/web/start.log &

@@ -89,55 +89,42 @@ certificates_make() {
 }
 
 web_configure() {
-	cat > $WORK/web/nginx.conf <<-END
-		user root;
-		pid $WORK/web/pid;
-		error_log $WORK/web/error.log;
-		daemon off;
-		events { }
-		http {
-			access_log $WORK/web/access.log;
-			client_body_temp_path $WORK/web/tmp;
-			proxy_temp_path $WORK/web/tmp;
-			fastcgi_temp_path $WORK/web/tmp;
-			uwsgi_temp_path $WORK/web/tmp;
-			scgi_temp_path $WORK/web/tmp;
-			types { text/plain txt; text/html html; application/gzip gz; }
-			gzip on; gzip_types text/plain; gzip_min_length 1;
-			log_format tokens '\$request_uri \$http_x_token';
-			server {
-				listen $WEB:80;
-				root $WORK/web/root;
-				location = /to-http.txt { return 301 http://$WEB/a.txt; }
+	nginx_configure $WORK/web/access.log <<-END
+		types { text/plain txt; text/html html; application/gzip gz; }
+		gzip on; gzip_types text/plain; gzip_min_length 1;
+		log_format tokens '\$request_uri \$http_x_token';
+		server {
+			listen $WEB:80;
+			root $WORK/web/root;
+			location = /to-http.txt { return 301 http://$WEB/a.txt; }
+		}
+		server {
+			listen $WEB:443 ssl;
+			ssl_certificate $WORK/web/server.pem;
+			ssl_certificate_key $WORK/web/server.key;
+			ssl_client_certificate $WORK/web/ca.pem;
+			ssl_verify_client optional;
+			root $WORK/web/root;
+			location = /to-http.txt { return 301 http://$WEB/a.txt; }
+			location = /moved.txt { return 301 https://$WEB/a.txt; }
+			location = /page.txt { default_type text/html; return 200 '<html>192.0.2.1'; }
+			location = /stall.txt { limit_rate 1; }
+			location = /cut.txt { proxy_pass http://127.0.0.1:81/; }
+			location /members/ {
+				if (\$ssl_client_verify != SUCCESS) { return 403; }
 			}
-			server {
-				listen $WEB:443 ssl;
-				ssl_certificate $WORK/web/server.pem;
-				ssl_certificate_key $WORK/web/server.key;
-				ssl_client_certificate $WORK/web/ca.pem;
-				ssl_verify_client optional;
-				root $WORK/web/root;
-				location = /to-http.txt { return 301 http://$WEB/a.txt; }
-				location = /moved.txt { return 301 https://$WEB/a.txt; }
-				location = /page.txt { default_type text/html; return 200 '<html>192.0.2.1'; }
-				location = /stall.txt { limit_rate 1; }
-				location = /cut.txt { proxy_pass http://127.0.0.1:81/; }
-				location /members/ {
-					if (\$ssl_client_verify != SUCCESS) { return 403; }
-				}
-				location /tokens/ {
-					access_log $WORK/web/tokens.log tokens;
-					if (\$http_x_token != $SECRET) { return 403; }
-				}
-				location /echo/ { default_type text/plain; return 200 "192.0.2.1 \$http_x_token\n"; }
-				location /errors/ { return 302 https://$WEB/\$http_x_token; }
+			location /tokens/ {
+				access_log $WORK/web/tokens.log tokens;
+				if (\$http_x_token != $SECRET) { return 403; }
 			}
+			location /echo/ { default_type text/plain; return 200 "192.0.2.1 \$http_x_token\n"; }
+			location /errors/ { return 302 https://$WEB/\$http_x_token; }
 		}
 	END
 }
 
 web_start() {
-	mkdir -p $WORK/web/root $WORK/web/tmp
+	mkdir -p $WORK/web/root
 	certificates_make
 	web_configure
 	# What nginx passes on from here breaks off in the middle.

@@ -181,26 +181,13 @@ test_without_agent() {
 }
 
 web_start() {
-	mkdir -p $WORK/web/root $WORK/web/tmp
+	mkdir -p $WORK/web/root
 	seq -f 198.19.1.%g 1 250 > $WORK/web/root/slow.txt
-	cat > $WORK/web/nginx.conf <<-END
-		user root;
-		pid $WORK/web/pid;
-		error_log $WORK/web/error.log;
-		daemon off;
-		events { }
-		http {
-			access_log $WORK/web/access.log;
-			client_body_temp_path $WORK/web/tmp;
-			proxy_temp_path $WORK/web/tmp;
-			fastcgi_temp_path $WORK/web/tmp;
-			uwsgi_temp_path $WORK/web/tmp;
-			scgi_temp_path $WORK/web/tmp;
-			server {
-				listen $WEB:80;
-				root $WORK/web/root;
-				location = /slow.txt { limit_rate 110; }
-			}
+	nginx_configure $WORK/web/access.log <<-END
+		server {
+			listen $WEB:80;
+			root $WORK/web/root;
+			location = /slow.txt { limit_rate 110; }
 		}
 	END
 	in_ns web nginx -c $WORK/web/nginx.conf 2> $WORK/web/start.log &
