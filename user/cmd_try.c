@@ -5,7 +5,6 @@
  * In: a list of the configuration or a file, and logs, plain or gzip. Out: how many of those that were taken and of
  * those that were turned away it names, and the foremost of them.
  */
-#include "user/cmd_show.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -17,6 +16,7 @@
 #include <zlib.h>
 
 #include "user/ask.h"
+#include "user/cmd_show.h"
 #include "user/feed_file.h"
 #include "user/maillog.h"
 #include "user/print.h"
@@ -105,20 +105,6 @@ static int image_of_operand(struct trial *trial, const char *format)
 	return image_of_file(trial, trial->name, &settings, &trial->image);
 }
 
-/* As it was read last; entries as they stand in the configuration. */
-static int image_of_list(const struct config *config, const struct config_list *list,
-			 struct list_image **out)
-{
-	char path[PATH_MAX];
-
-	if (!list->file && !list->url)
-		return list_from_prefixes(list->entries, list->entries_count, out);
-	if (snprintf(path, sizeof(path), "%s/lists/%s.img", config->state_dir, list->name) >=
-	    (int)sizeof(path))
-		return -ENAMETOOLONG;
-	return list_image_read(path, out);
-}
-
 static int list_find(struct trial *trial, const char *format)
 {
 	struct parse_settings settings;
@@ -136,7 +122,7 @@ static int list_find(struct trial *trial, const char *format)
 	if (trial->list->allow)
 		return cli_fail(cli, EXIT_USAGE, "%s is an allow list: it stops nobody",
 				trial->name);
-	error = image_of_list(cli->config, trial->list, &trial->image);
+	error = list_image_open(cli->config, trial->list, &trial->image);
 	if (error == -ENOENT && trial->list->file) {
 		settings = config_list_settings(cli->config, trial->list);
 		return image_of_file(trial, trial->list->file, &settings, &trial->image);
@@ -157,7 +143,7 @@ static void allow_find(struct trial *trial)
 	for (size_t i = 0; trial->cli->config_whole && i < config->lists_count; i++) {
 		struct list_image *image = NULL;
 
-		if (!config->lists[i].allow || image_of_list(config, &config->lists[i], &image))
+		if (!config->lists[i].allow || list_image_open(config, &config->lists[i], &image))
 			continue;
 		trial->allow[trial->allow_count].name = config->lists[i].name;
 		trial->allow[trial->allow_count++].image = image;
