@@ -9,7 +9,7 @@
  * prefixes; the lowest bit says whether it blocks or allows), the lower half of the bytes. So an image alone
  * tells whether it still belongs to its list, or, as long as a new source was not read yet, may stand in for it.
  */
-#include "user/feeds.h"
+#include "user/feeds_attempt.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,442 +17,22 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "user/entry_text.h"
 #include "user/feed_file.h"
 #include "user/feeds_held.h"
-#include "user/fetch.h"
 #include "user/fetcher.h"
-#include "user/gates.h"
-#include "user/lists/measure.h"
 #include "user/log.h"
-#include "user/own.h"
 #include "user/print.h"
 #include "user/rsync.h"
 #include "user/state.h"
 #include "user/worker.h"
 
-#define PARSER_VERSION	3 /* raise it when the same bytes are parsed to another image */
-#define RETRY_S		60
-#define YOUNG_S		2 /* a file younger than this may change again without showing it */
-#define BAD_LINES_SHOWN 3
-#define SPREAD_S	60   /* over which urls that are due at a start are asked */
-#define PATIENCE_MS	4000 /* with fetches, before all that came is put in force without them */
-#define SILENT_MS	2000 /* of a longer wait, before it is said */
-
-/* What is cut out of foreign lists; made for the first of them. */
-struct holes {
-	struct list_image *own, *non_global;
-	const struct list_image *given; /* instead of `own` */
-};
-
-/* One list on its way from source to image. */
-struct attempt {
-	const struct config *config;
-	const struct config_list *list;
-	struct guard *guard;
-	struct feed_state *state;
-	struct feed *feed;
-	struct list_image *last; /* on disk, and still valid; or NULL */
-	/* or: on disk, of what the list was made from before. It is a stand-in, never "unchanged". */
-	struct list_image *former;
-	char path[PATH_MAX]; /* of the image */
-	size_t *held;	     /* bytes of the images of all lists */
-	struct holes *holes; /* of all lists */
-	bool fresh; /* what is on disk is another one than was in force before, read or not */
-	__u64 now_s;
-	bool wanted; /* its source is to be read */
-	struct fetch fetch;
-	char credentials[PATH_MAX], copy[PATH_MAX]; /* paths that it borrows */
-};
-
-/* ---------------------------------------------------------------- failures */
-
-static void error_count(const struct attempt *attempt, enum gate25_list_error kind, __u64 times)
-{
-	int id;
-
-	if (!attempt->guard || !times)
-		return;
-	id = state_list_id(attempt->config->state_dir, attempt->list->name);
-	if (id >= 0)
-		__atomic_fetch_add(&attempt->guard->totals[id].errors[kind], times,
-				   __ATOMIC_RELAXED);
-}
-
-static __u64 later(const struct attempt *attempt, __u64 delay_s)
-{
-	unsigned char random = 128;
-
-	/* A tenth to and fro, so that not all the world asks at the full hour. */
-	if (attempt->list->url && getrandom(&random, 1, 0) == 1)
-		delay_s = delay_s * (230 + random / 5) / 256;
-	if (delay_s < attempt->list->refresh_min_s)
-		delay_s = attempt->list->refresh_min_s;
-	return attempt->now_s + (delay_s ? delay_s : 1);
-}
-
-static __u64 retry_delay(const struct attempt *attempt)
-{
-	unsigned int doublings = attempt->state->failures > 8 ? 8 : attempt->state->failures;
-	__u64 delay_s = RETRY_S << doublings;
-
-	return delay_s < attempt->list->refresh_s ? delay_s : attempt->list->refresh_s;
-}
-
-/* What is in force when an attempt failed. */
-static const char *attempt_rest(const struct attempt *attempt)
-{
-	if (attempt->last)
-		return "the last good one stays in force";
-	return attempt->former ? "its last good content (from the former source) stays in force" :
-				 "there is no earlier one: the list is empty";
-}
-
-static void attempt_fail(struct attempt *attempt, enum gate25_list_error kind, int error,
-			 const char *why)
-{
-	struct feed_state *state = attempt->state;
-	const struct config_list *list = attempt->list;
-	char shown[200];
-
-	/* Whatever it was doing, and of whatever it died. */
-	error_count(attempt, error == -ECHILD ? GATE25_LIST_ERROR_WORKER : kind, 1);
-	attempt->feed->error = error;
-	snprintf(state->error, sizeof(state->error), "%s: %s",
-		 list->file ? list->file : fetch_url_shown(list->url, shown, sizeof(shown)), why);
-	state->next_refresh_s = later(attempt, retry_delay(attempt));
-	state->failures++;
-	/* The 1st, 2nd, 4th, 8th … in a row: enough to be seen, too little to drown the log. */
-	if ((state->failures & (state->failures - 1)) == 0)
-		log_error("list %s: %s; %s", list->name, state->error, attempt_rest(attempt));
-}
-
-static void attempt_succeed(struct attempt *attempt, struct list_image *image, bool changed)
-{
-	struct feed_state *state = attempt->state;
-
-	if (state->failures)
-		log_notice("list %s: read again with success", attempt->list->name);
-	state->last_success_s = attempt->now_s;
-	state->next_refresh_s = later(attempt, attempt->list->by_ttl && attempt->fetch.new_ttl_s ?
-						       attempt->fetch.new_ttl_s :
-						       attempt->list->refresh_s);
-	if (changed || !state->changed_s)
-		state->changed_s = attempt->now_s;
-	if (state->wait.gate != GATE_OPEN)
-		held_drop(attempt->config, attempt->list->name);
-	state->wait = (struct gate_wait){ .gate = GATE_OPEN };
-	state->failures = 0;
-	state->error[0] = '\0';
-	attempt->feed->image = image;
-	attempt->feed->changed = changed || attempt->fresh;
-}
-
-/* ---------------------------------------------------------------- text -> image */
-
-static __u32 settings_digest(const struct config *config, const struct config_list *list)
-{
-	const struct parse_settings settings = config_list_settings(config, list);
-	const char *source = list->file ? list->file : list->url ? list->url : "";
-	const __u32 lengths[] = { list->bounds.prefix4, list->bounds.prefix6, list->non_global };
-	__u64 digest = list_digest(PARSER_VERSION, source, strlen(source) + 1);
-
-	digest = parse_settings_digest(digest, &settings);
-	digest = list_digest(digest, lengths, sizeof(lengths));
-	return ((digest ^ digest >> 32) & ~1U) | list->allow;
-}
-
-static __u64 source_digest(const struct attempt *attempt, const void *text, size_t length)
-{
-	__u64 digest = list_digest(0, text, length);
-
-	return (__u64)settings_digest(attempt->config, attempt->list) << 32 |
-	       (__u32)(digest ^ digest >> 32);
-}
-
-struct telling {
-	const struct config_list *list;
-	unsigned int told;
-};
-
-static void bad_line_tell(void *context, size_t line, const char *why, const char *text,
-			  size_t length)
-{
-	struct telling *telling = context;
-	char shown[64];
-	size_t i;
-
-	if (telling->told++ >= BAD_LINES_SHOWN)
-		return;
-	for (i = 0; i < length && i < sizeof(shown) - 1; i++)
-		shown[i] = text[i] < ' ' || text[i] > '~' ? '?' : text[i];
-	shown[i] = '\0';
-	log_notice("list %s: line %zu skipped: %s: %s", telling->list->name, line, why, shown);
-}
-
-static int attempt_parse(struct attempt *attempt, const char *text, size_t length,
-			 struct list_image **out, struct gate_facts *facts)
-{
-	const struct config *config = attempt->config;
-	struct telling telling = { .list = attempt->list };
-	struct parse_settings settings = config_list_settings(config, attempt->list);
-	struct list_facts found = { 0 };
-	struct list_image *image = NULL;
-	const char *why = "not a list";
-	int error;
-
-	settings.bad_line = bad_line_tell;
-	settings.context = &telling;
-	settings.facts = &found;
-	error = worker_parse(text, length, &settings, &image, &why);
-	if (error) {
-		attempt_fail(attempt, GATE25_LIST_ERROR_PARSE, error, why);
-		return error;
-	}
-	error_count(attempt, GATE25_LIST_ERROR_BAD_LINE, image->bad_lines);
-	snprintf(attempt->state->format, sizeof(attempt->state->format), "%s",
-		 list_format_name(found.format));
-	facts->cut = found.cut;
-	facts->data_s = attempt->list->data_time ? found.stamp_s : 0;
-	image->loaded_s = attempt->now_s;
-	*out = image;
-	return 0;
-}
-
-/* ---------------------------------------------------------------- what no list may name */
-
-static void holes_release(struct holes *holes)
-{
-	list_image_free(holes->own);
-	list_image_free(holes->non_global);
-}
-
-static int holes_make(const struct config *config, struct holes *holes)
-{
-	int error = 0;
-
-	if (!holes->own && !holes->given)
-		error = own_addresses(config, &holes->own);
-	if (!error && !holes->non_global)
-		error = own_non_global(&holes->non_global);
-	return error;
-}
-
-/* Without memory to cut, the list is not taken: it may name this very host. */
-static int attempt_carve(struct attempt *attempt, struct list_image **image, __u64 *touched)
-{
-	const struct config_list *list = attempt->list;
-	struct holes *holes = attempt->holes;
-	__u64 more = 0;
-	int error;
-
-	*touched = 0;
-	if (!config_list_fetched(list))
-		return 0;
-	error = holes_make(attempt->config, holes);
-	if (!error)
-		error = image_carve(image, holes->given ? holes->given : holes->own, touched);
-	if (!error && !list->non_global)
-		error = image_carve(image, holes->non_global, &more);
-	*touched += more;
-	return error;
-}
-
-/* ---------------------------------------------------------------- gates */
-
-static bool attempt_alike(const struct attempt *attempt, const struct list_image *image)
-{
-	struct list_image *held = NULL;
-	bool alike;
-
-	if (attempt->state->wait.gate == GATE_OPEN ||
-	    held_read(attempt->config, attempt->list->name, &held))
-		return false;
-	alike = image_alike(image, held);
-	list_image_free(held);
-	return alike;
-}
-
-static const char *hold_ends(const struct attempt *attempt, const struct gate_wait *wait,
-			     char text[static 128])
-{
-	const char *name = attempt->list->name;
-	unsigned int wanted = wait->gate == GATE_SHRINK ? GATE_SHRINK_FETCHES : GATE_GROWTH_FETCHES;
-
-	if (attempt->list->allow || (wait->gate != GATE_GROWTH && wait->gate != GATE_SHRINK))
-		snprintf(text, 128, "if that is right: gate25 lists accept %s", name);
-	else
-		snprintf(text, 128, "seen %u of %u times%s; at once: gate25 lists accept %s",
-			 wait->seen, wanted, wait->gate == GATE_GROWTH ? " over 6 h" : "", name);
-	return text;
-}
-
-/* It is asked for at its usual pace: nothing is wrong with the source. */
-static void attempt_hold(struct attempt *attempt, const struct list_image *image,
-			 const struct gate_verdict *verdict)
-{
-	struct feed_state *state = attempt->state;
-	const struct config_list *list = attempt->list;
-	bool again = state->wait.gate == verdict->gate;
-	char ends[128];
-
-	if (held_write(attempt->config, list->name, image))
-		log_error(
-			"list %s: what is held back cannot be kept in %s/lists, so that it cannot "
-			"be accepted",
-			list->name, attempt->config->state_dir);
-	state->wait = verdict->wait;
-	snprintf(state->error, sizeof(state->error), "held back: %s; %s", verdict->why,
-		 hold_ends(attempt, &verdict->wait, ends));
-	state->next_refresh_s = later(attempt, list->refresh_s);
-	state->failures = 0;
-	attempt->feed->error = -EBADMSG;
-	if (!again || verdict->wait.seen == 1)
-		log_error("list %s: %s; %s", list->name, state->error, attempt_rest(attempt));
-}
-
-/* false: it may not come into force, and that was said. */
-static bool attempt_judge(struct attempt *attempt, const struct list_image *image,
-			  const struct gate_facts *facts)
-{
-	struct gate_facts good = { 0 };
-	struct gate_verdict verdict;
-
-	if (attempt->last)
-		gate_measure(attempt->last, &good);
-	gates_judge(
-		&(struct gate_question){
-			.facts = facts,
-			.good = attempt->last ? &good : NULL,
-			.list = attempt->list,
-			.wait = attempt->state->wait,
-			.alike = attempt_alike(attempt, image),
-			.now_s = attempt->now_s,
-		},
-		&verdict);
-	if (verdict.gate == GATE_OPEN)
-		return true;
-	if (gate_waits(verdict.gate))
-		attempt_hold(attempt, image, &verdict);
-	else
-		attempt_fail(attempt,
-			     verdict.gate == GATE_EMPTY ? GATE25_LIST_ERROR_EMPTY :
-							  GATE25_LIST_ERROR_PARSE,
-			     -EBADMSG, verdict.why);
-	return false;
-}
-
-/* Parsed, cut to what it may name, and through all gates. NULL: no, and that was said. */
-static struct list_image *attempt_admit(struct attempt *attempt, const char *text, size_t length,
-					__u64 digest)
-{
-	struct feed_state *state = attempt->state;
-	struct gate_facts facts = { 0 };
-	struct list_image *image = NULL;
-	__u64 touched = 0;
-	int error = attempt_parse(attempt, text, length, &image, &facts);
-
-	if (error)
-		return NULL;
-	error = attempt_carve(attempt, &image, &touched);
-	if (error) {
-		attempt_fail(attempt, GATE25_LIST_ERROR_PARSE, error, strerror(-error));
-	} else {
-		image->source_digest = digest;
-		gate_measure(image, &facts);
-		if (attempt_judge(attempt, image, &facts)) {
-			state->left_out = touched;
-			state->data_s = facts.data_s;
-			return image;
-		}
-	}
-	list_image_free(image);
-	return NULL;
-}
-
-/* A list that cannot be kept is in force all the same; its source is then read again each time. */
-static void attempt_store(struct attempt *attempt, const struct list_image *image)
-{
-	int error = list_image_write(image, attempt->path);
-
-	attempt->state->unsaved = error != 0;
-	if (!error)
-		return;
-	error_count(attempt, GATE25_LIST_ERROR_STORE, 1);
-	log_error("list %s: cannot keep it in %s: %s; it is in force, but a restart would begin "
-		  "with an "
-		  "older one",
-		  attempt->list->name, attempt->path, strerror(-error));
-}
-
-static void state_describe(struct feed_state *state, const struct list_image *image)
-{
-	state->entries4 = image ? image->count4 : 0;
-	state->entries6 = image ? image->count6 : 0;
-	state->lines = image ? image->lines : 0;
-	state->bad_lines = image ? image->bad_lines : 0;
-}
-
-static size_t image_bytes(const struct list_image *image)
-{
-	return image ? image->count4 * sizeof(struct range4) +
-			       image->count6 * sizeof(struct range6) :
-		       0;
-}
-
-/* Takes room for an image beside those of the other lists, in place of what the list had. */
-static bool room_take(struct attempt *attempt, const struct list_image *image)
-{
-	size_t had = image_bytes(attempt->last) + image_bytes(attempt->former);
-	size_t held = *attempt->held - had + image_bytes(image);
-
-	if (held > FEEDS_BYTES && image_bytes(image) > had)
-		return false;
-	*attempt->held = held;
-	return true;
-}
-
-/* The bytes of a source were had, whole. */
-static void attempt_take(struct attempt *attempt, const char *text, size_t length)
-{
-	struct feed_state *state = attempt->state;
-	__u64 digest = source_digest(attempt, text, length);
-	struct list_image *image;
-
-	if (attempt->last && attempt->last->source_digest == digest) {
-		state->unsaved = false;
-		attempt_succeed(attempt, attempt->last, false);
-		attempt->last = NULL;
-		return;
-	}
-	image = attempt_admit(attempt, text, length, digest);
-	if (!image)
-		return;
-	if (!room_take(attempt, image)) {
-		list_image_free(image);
-		attempt_fail(attempt, GATE25_LIST_ERROR_PARSE, -E2BIG,
-			     "with it all lists together would hold more than 12 million entries "
-			     "of IPv4, or 3 million of IPv6");
-		return;
-	}
-	state_describe(state, image);
-	if (image->bad_lines)
-		log_notice("list %s: %llu of %llu lines are bad and were skipped",
-			   attempt->list->name, image->bad_lines, image->lines);
-	if (state->left_out)
-		log_notice(
-			"list %s: %llu of its entries name addresses of this host, or such as are "
-			"not of the Internet; these were left out",
-			attempt->list->name, state->left_out);
-	attempt_store(attempt, image);
-	entry_text_keep(attempt->config, attempt->list, text, length);
-	attempt_succeed(attempt, image, true);
-}
+#define YOUNG_S	    2	 /* a file younger than this may change again without showing it */
+#define PATIENCE_MS 4000 /* with fetches, before all that came is put in force without them */
+#define SILENT_MS   2000 /* of a longer wait, before it is said */
 
 /* ---------------------------------------------------------------- files */
 
@@ -590,7 +170,7 @@ static struct list_image *image_last(const struct config *config, const struct c
 		log_warning(
 			"list %s: %s is damaged or of another version: reading the source again",
 			list->name, path);
-	*own = !error && image->source_digest >> 32 == settings_digest(config, list);
+	*own = !error && image->source_digest >> 32 == attempt_settings_digest(config, list);
 	return image;
 }
 
@@ -603,7 +183,7 @@ static void accepted_take(struct attempt *attempt)
 
 	if (accepted_read(attempt->config, list->name, &image))
 		return;
-	if (image->source_digest >> 32 != settings_digest(attempt->config, list)) {
+	if (image->source_digest >> 32 != attempt_settings_digest(attempt->config, list)) {
 		log_warning(
 			"list %s: what was accepted is of another source or format than the list "
 			"has now; it is not taken",
@@ -658,9 +238,9 @@ static int attempt_look(struct attempt *attempt)
 		list_image_free(image);
 		return error;
 	}
-	if (image_bytes(image) && !room_take(attempt, image)) {
+	if (attempt_image_bytes(image) && !attempt_room(attempt, image)) {
 		log_error("list %s: its copy of %zu MiB has no room beside the other lists",
-			  list->name, image_bytes(image) >> 20);
+			  list->name, attempt_image_bytes(image) >> 20);
 		list_image_free(image);
 	} else if (own) {
 		attempt->last = image;
@@ -670,20 +250,10 @@ static int attempt_look(struct attempt *attempt)
 		   (image->source_digest >> 32 & 1) == list->allow)
 		attempt->former = image;
 	else {
-		*attempt->held -= image_bytes(image);
+		*attempt->held -= attempt_image_bytes(image);
 		list_image_free(image);
 	}
 	return 0;
-}
-
-__u64 feed_may_ask_s(const struct config_list *list, const struct feed_state *state)
-{
-	__u64 now = time(NULL);
-
-	if (!list->url || !list->refresh_min_s || !state->last_attempt_s ||
-	    state->last_attempt_s > now)
-		return 0;
-	return state->last_attempt_s + list->refresh_min_s;
 }
 
 static bool attempt_wanted(const struct attempt *attempt, enum feed_how how)
@@ -709,7 +279,8 @@ static void entries_keep(const struct attempt *attempt, struct list_image *image
 	struct list_image *kept;
 	bool own;
 
-	image->source_digest = (__u64)settings_digest(attempt->config, attempt->list) << 32 |
+	image->source_digest = (__u64)attempt_settings_digest(attempt->config, attempt->list)
+				       << 32 |
 			       list_image_digest(image);
 	kept = image_last(attempt->config, attempt->list, attempt->path, &own);
 	if (!(own && kept->source_digest == image->source_digest) &&
@@ -727,7 +298,7 @@ static int entries_take(struct attempt *attempt)
 	if (error)
 		return error;
 	entries_keep(attempt, attempt->feed->image);
-	state_describe(state, attempt->feed->image);
+	attempt_describe(state, attempt->feed->image);
 	state->last_attempt_s = state->last_success_s = attempt->now_s;
 	return 0;
 }
@@ -745,7 +316,7 @@ static int attempt_begin(struct attempt *attempt, enum feed_how how, struct fetc
 	error = attempt_look(attempt);
 	if (error)
 		return error;
-	state_describe(state, attempt->last ? attempt->last : attempt->former);
+	attempt_describe(state, attempt->last ? attempt->last : attempt->former);
 	if (!attempt->last) {
 		state->identity = (struct feed_identity){ 0 };
 		state->etag[0] = state->last_modified[0] = '\0';
@@ -803,7 +374,7 @@ static void url_take(struct attempt *attempt, struct fetcher *fetcher)
 		return;
 	attempt->wanted = false;
 	attempt->feed->late = true;
-	attempt->state->next_refresh_s = attempt->now_s + FETCH_WHOLE_S + RETRY_S;
+	attempt->state->next_refresh_s = attempt->now_s + FETCH_WHOLE_S + FEED_RETRY_S;
 }
 
 static int urls_fetch(struct attempt *attempts, size_t count, struct fetcher *lasting,
@@ -987,63 +558,4 @@ bool feeds_cached(const struct config *config)
 			return false;
 	}
 	return true;
-}
-
-void feeds_spread(const struct config *config, const struct feed_states *states)
-{
-	__u64 now = time(NULL);
-	__u32 random;
-
-	for (size_t i = 0; i < config->lists_count; i++) {
-		const struct config_list *list = &config->lists[i];
-		struct feed_state *state = feeds_find(states, list->name);
-		__u32 most = list->refresh_s / 10 < SPREAD_S ? list->refresh_s / 10 : SPREAD_S;
-
-		if (!list->url || !state || !state->last_success_s || !state->next_refresh_s ||
-		    state->next_refresh_s > now)
-			continue;
-		if (getrandom(&random, sizeof(random), 0) == sizeof(random))
-			state->next_refresh_s = now + random % (most + 1);
-	}
-}
-
-static __u64 confirmed_s(const struct config_list *list, const struct feed_state *state)
-{
-	return list->data_time && state->data_s ? state->data_s : state->last_success_s;
-}
-
-bool feed_expired(const struct config_list *list, const struct feed_state *state, __u64 now_s)
-{
-	__u64 since_s = confirmed_s(list, state);
-
-	return list->max_age_s && since_s && now_s > since_s && now_s - since_s > list->max_age_s;
-}
-
-/* When something is to be done for a list. */
-static __u64 list_next(const struct config_list *list, const struct feed_state *state)
-{
-	__u64 when, ends;
-
-	if (!state || !state->next_refresh_s)
-		return 1;
-	when = state->next_refresh_s;
-	ends = confirmed_s(list, state) + list->max_age_s + 1;
-	if (list->max_age_s && confirmed_s(list, state) && !state->expired && ends < when)
-		when = ends;
-	return when;
-}
-
-__u64 feeds_next_refresh(const struct config *config, const struct feed_states *states)
-{
-	__u64 next = 0;
-
-	for (size_t i = 0; i < config->lists_count; i++) {
-		const struct config_list *list = &config->lists[i];
-		const struct feed_state *state = feeds_find(states, list->name);
-		__u64 when = list_next(list, state);
-
-		if ((list->file || list->url) && (!next || when < next))
-			next = when;
-	}
-	return next;
 }
