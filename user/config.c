@@ -2,7 +2,7 @@
 /*
  * The configuration as a whole: from the file's path to struct config, and questions to it.
  *
- *   config_tree.c, config_merge.c   files -> one tree      config_keys.c, config_lists.c  tree -> struct config
+ *   config_tree.c, config_merge.c   files -> one tree      config_keys.c, config_lists.c, config_services.c, config_limits.c  tree -> struct config
  *   config_value.c, config_text.c   single values          config_check.c  contradictions of the whole
  */
 #include "user/config.h"

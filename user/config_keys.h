@@ -37,7 +37,7 @@ void keys_read(struct build *build, const struct node *mapping, const struct key
 /* Calls `each` with every key as "limits.source.rate"; those that come later are left out. */
 void keys_each(void (*each)(const char *path, void *context), void *context);
 
-/* Readers of mappings that are items: a list's (config_lists.c). `target` is the config. */
+/* Readers of mappings that are items (config_lists.c, config_services.c, config_limits.c). `target` is the config. */
 void lists_read(struct build *build, const struct node *value, void *target);
 void allow_read(struct build *build, const struct node *value, void *target);
 void services_read(struct build *build, const struct node *value, void *target);
