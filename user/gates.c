@@ -133,6 +133,14 @@ static bool is_grown(const struct gate_question *question, char why[static GATE_
 	if (!good || isinf(bound))
 		return false;
 	entries = grew(entries_of(good), entries_of(facts), bound, GATE_GROWTH_ENTRIES);
+	if (!entries && grew(good->covered6, facts->covered6, bound, GATE_GROWTH_SHARE6)) {
+		snprintf(why, GATE_TEXT,
+			 "grew from %s to %s of the IPv6 addresses, more than the %s of `bounds: "
+			 "growth`",
+			 percent(good->covered6, before), percent(facts->covered6, after),
+			 percent(bound, text));
+		return true;
+	}
 	if (!entries && !grew(good->covered4, facts->covered4, bound, GATE_GROWTH_ADDRESSES))
 		return false;
 	from = entries ? entries_of(good) : good->covered4;
@@ -143,14 +151,29 @@ static bool is_grown(const struct gate_question *question, char why[static GATE_
 	return true;
 }
 
+static bool shrank(double from, double to, double share)
+{
+	return to < from - from * share;
+}
+
+/* In entries; of an allow list also in what they cover: whoever is no more in it is exempt no more. */
 static bool is_shrunk(const struct gate_question *question, char why[static GATE_TEXT])
 {
 	const struct gate_facts *facts = question->facts, *good = question->good;
 	double bound = question->list->bounds.shrink;
 	char before[32], after[32], text[24];
 
-	if (!good || isinf(bound) ||
-	    entries_of(facts) >= entries_of(good) - entries_of(good) * bound)
+	if (!good || isinf(bound))
+		return false;
+	if (question->list->allow && !shrank(entries_of(good), entries_of(facts), bound) &&
+	    (shrank(good->covered4, facts->covered4, bound) ||
+	     shrank(good->covered6, facts->covered6, bound))) {
+		snprintf(why, GATE_TEXT,
+			 "covers less than %s of the addresses that it did, see `bounds: shrink`",
+			 percent(1 - bound, text));
+		return true;
+	}
+	if (!shrank(entries_of(good), entries_of(facts), bound))
 		return false;
 	snprintf(why, GATE_TEXT,
 		 "shrank from %s to %s entries, more than the %s of `bounds: shrink`",

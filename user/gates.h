@@ -17,9 +17,10 @@
 
 /* A list is refused when more of its lines than both are bad. */
 #define GATE_LEAST_BAD_LINES  10
-/* Growth by less is never asked about: entries, and addresses of IPv4 that they cover. */
+/* Growth by less is never asked about: entries, addresses of IPv4 that they cover, share of those of IPv6. */
 #define GATE_GROWTH_ENTRIES   1000
 #define GATE_GROWTH_ADDRESSES (1U << 20)
+#define GATE_GROWTH_SHARE6    0x1p-12 /* as much of the one as of the other */
 /* When a block list that changed a lot comes into force by itself: fetches that say the same, and over how long. */
 #define GATE_GROWTH_FETCHES   3
 #define GATE_GROWTH_S	      (6 * 3600)

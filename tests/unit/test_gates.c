@@ -98,12 +98,38 @@ static const struct verdict_case {
 	  .compared = true, .want = GATE_GROWTH },
 	{ "hosts that became networks", .facts = { .covered4 = 1000 << 12 }, .compared = true,
 	  .want = GATE_GROWTH, .why = "to 4,096,000 addresses" },
+	{ "hosts of IPv6 that became networks",
+	  .facts = { .entries6 = 600, .covered6 = 600 * 0x1p-16 }, .good = { .entries6 = 600 },
+	  .compared = true, .want = GATE_GROWTH, .why = "of the IPv6 addresses" },
+	{ "an IPv6 network more", .facts = { .entries6 = 1, .covered6 = 0x1p-29 },
+	  .compared = true },
 	{ "half as many", .facts = { .entries4 = 500 }, .compared = true },
 	{ "less than half", .facts = { .entries4 = 499 }, .compared = true, .want = GATE_SHRINK,
 	  .why = "from 1,000 to 499 entries" },
 	{ "70 % left, insecure", .facts = { .entries4 = 700 }, .compared = true, .insecure = true,
 	  .want = GATE_SHRINK, .why = "25 %" },
 };
+
+/* Networks that became hosts exempt fewer: of an allow list that is a shrink, of a block list it lets in. */
+static void test_networks_that_became_hosts(void **state)
+{
+	const struct gate_facts good = facts_of((struct gate_facts){ .covered4 = 3000000 });
+	const struct gate_facts good6 =
+		facts_of((struct gate_facts){ .entries6 = 9, .covered6 = 0x1p-16 });
+	const struct gate_facts few =
+		facts_of((struct gate_facts){ .entries6 = 9, .covered6 = 0x1p-40 });
+	struct gate_verdict verdict;
+
+	(void)state;
+	for (int i = 0; i < 4; i++) {
+		struct config_list list = list_of(i % 2, false);
+		struct gate_question question = { &few, i / 2 ? &good6 : &good, &list,
+						  .now_s = NOW };
+
+		gates_judge(&question, &verdict);
+		assert_int_equal(verdict.gate, list.allow ? GATE_SHRINK : GATE_OPEN);
+	}
+}
 
 static void test_verdicts(void **state)
 {
@@ -455,15 +481,11 @@ static void test_non_global(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_verdicts),
-		cmocka_unit_test(test_bounds),
-		cmocka_unit_test(test_file),
-		cmocka_unit_test(test_waiting),
-		cmocka_unit_test(test_waiting_begins_anew),
-		cmocka_unit_test(test_subtract),
-		cmocka_unit_test(test_measure),
-		cmocka_unit_test(test_alike),
-		cmocka_unit_test(test_non_global),
+		cmocka_unit_test(test_verdicts), cmocka_unit_test(test_networks_that_became_hosts),
+		cmocka_unit_test(test_bounds),	 cmocka_unit_test(test_file),
+		cmocka_unit_test(test_waiting),	 cmocka_unit_test(test_waiting_begins_anew),
+		cmocka_unit_test(test_subtract), cmocka_unit_test(test_measure),
+		cmocka_unit_test(test_alike),	 cmocka_unit_test(test_non_global),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
