@@ -253,16 +253,11 @@ static void insecure_read(struct build *build, const struct node *value, void *t
 	{                                                                                          \
 		"insecure", insecure_read, NULL, NULL                                              \
 	}
-#define LIST_LATER_KEYS                                                                            \
-	{                                                                                          \
-		"max_age", NULL, NULL, "remove it"                                                 \
-	}
 
 const struct key list_keys[] = { LIST_SOURCE_KEYS,
 				 { "weight", weight_read, NULL, NULL },
 				 { "action", list_action_read, NULL, NULL },
 				 { "policy", list_policy_read, NULL, NULL },
-				 LIST_LATER_KEYS,
 				 { 0 } };
 
 const struct key allow_keys[] = {
@@ -273,7 +268,6 @@ const struct key allow_keys[] = {
 	{ "spf", spf_read, NULL, NULL },
 	{ "mx", mx_read, NULL, NULL },
 	{ "host", host_read, NULL, NULL },
-	LIST_LATER_KEYS,
 	{ 0 },
 };
 

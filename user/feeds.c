@@ -119,6 +119,9 @@ static void url_begin(struct attempt *attempt)
 		attempt->fetch.credentials = attempt->credentials;
 	if (rsync_is_url(attempt->list->url) && !copy_path(attempt, attempt->copy))
 		attempt->fetch.copy = attempt->copy;
+	/* Of names all must be known again, as with a last good list: the former one is in force. */
+	if (!attempt->last && attempt->former && attempt->list->names_count)
+		attempt->fetch.etag = "\"former\"";
 	if (!attempt->last) /* nothing that "not modified" could mean */
 		return;
 	attempt->fetch.etag = attempt->state->etag;
@@ -139,7 +142,6 @@ static void url_finish(struct attempt *attempt)
 		attempt->last = NULL;
 		return;
 	}
-	state->etag[0] = state->last_modified[0] = '\0';
 	if (fetch->copy)
 		copy_keep(attempt);
 	attempt_take(attempt, fetch->body ? fetch->body : "", fetch->length);
@@ -190,6 +192,12 @@ static void accepted_take(struct attempt *attempt)
 			list->name);
 	} else {
 		attempt_store(attempt, image);
+		if (state->unsaved) { /* said; it is taken once there is room */
+			list_image_free(image);
+			return;
+		}
+		state->data_s = 0; /* of the one before */
+		state->etag[0] = state->last_modified[0] = '\0';
 		state->last_success_s = state->changed_s = image->loaded_s;
 		state->wait = (struct gate_wait){ .gate = GATE_OPEN };
 		state->error[0] = '\0';
@@ -313,6 +321,8 @@ static int attempt_begin(struct attempt *attempt, enum feed_how how, struct fetc
 		return error;
 	if (!list->file && !list->url)
 		return entries_take(attempt);
+	if (state->last_success_s > attempt->now_s) /* the clock was set back */
+		state->last_success_s = attempt->now_s;
 	error = attempt_look(attempt);
 	if (error)
 		return error;

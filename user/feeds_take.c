@@ -85,6 +85,18 @@ void attempt_fail(struct attempt *attempt, enum gate25_list_error kind, int erro
 		log_error("list %s: %s; %s", list->name, state->error, attempt_rest(attempt));
 }
 
+/* Until the next look at a source that is well. Some of its names without the others are not what was asked for. */
+static __u64 success_delay(const struct attempt *attempt)
+{
+	const struct config_list *list = attempt->list;
+	const struct fetch *fetch = &attempt->fetch;
+	bool partial = list->names_count && fetch->body && !fetch->new_etag[0];
+
+	if (!fetch->new_ttl_s || (!list->by_ttl && !partial))
+		return list->refresh_s;
+	return fetch->new_ttl_s;
+}
+
 void attempt_succeed(struct attempt *attempt, struct list_image *image, bool changed)
 {
 	struct feed_state *state = attempt->state;
@@ -92,9 +104,7 @@ void attempt_succeed(struct attempt *attempt, struct list_image *image, bool cha
 	if (state->failures)
 		log_notice("list %s: read again with success", attempt->list->name);
 	state->last_success_s = attempt->now_s;
-	state->next_refresh_s = later(attempt, attempt->list->by_ttl && attempt->fetch.new_ttl_s ?
-						       attempt->fetch.new_ttl_s :
-						       attempt->list->refresh_s);
+	state->next_refresh_s = later(attempt, success_delay(attempt));
 	if (changed || !state->changed_s)
 		state->changed_s = attempt->now_s;
 	if (state->wait.gate != GATE_OPEN)

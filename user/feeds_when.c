@@ -37,9 +37,12 @@ void feeds_spread(const struct config *config, const struct feed_states *states)
 	}
 }
 
+/* Data that says it is of the future, or a success that a clock put there, confirms no longer than any other. */
 static __u64 confirmed_s(const struct config_list *list, const struct feed_state *state)
 {
-	return list->data_time && state->data_s ? state->data_s : state->last_success_s;
+	bool by_data = list->data_time && state->data_s && state->data_s < state->last_success_s;
+
+	return by_data ? state->data_s : state->last_success_s;
 }
 
 bool feed_expired(const struct config_list *list, const struct feed_state *state, __u64 now_s)
