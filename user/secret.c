@@ -169,14 +169,17 @@ void secrets_hide(const struct secrets *secrets, char *text, size_t size)
 	size_t length;
 
 	for (size_t i = 0; i < secrets->count; i++) {
-		char *at;
+		char *at = text;
+		size_t mark;
 
 		length = strlen(secrets->values[i]);
-		while ((at = memmem(text, strnlen(text, size), secrets->values[i], length))) {
-			size_t mark = length < 3 ? length : 3;
-
+		mark = length < 3 ? length : 3;
+		/* On behind the mark, which may look like the next one. */
+		while ((at = memmem(at, strnlen(at, text + size - at), secrets->values[i],
+				    length))) {
 			memmove(at + mark, at + length, strlen(at + length) + 1);
 			memset(at, '*', mark);
+			at += mark;
 		}
 	}
 	/* What was longer before stands behind the end of the text. */

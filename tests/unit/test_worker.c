@@ -108,6 +108,17 @@ static void test_secrets_hide(void **state)
 	assert_false(secrets_are_in(&secrets, text, sizeof(text)));
 }
 
+/* Of a credential that looks like what hides it. */
+static void test_secrets_of_stars(void **state)
+{
+	static const struct secrets secrets = { .values = { "**", "a*" }, .count = 2 };
+	char text[] = "x**y a*z";
+
+	(void)state;
+	secrets_hide(&secrets, text, sizeof(text));
+	assert_string_equal(text, "x**y **z");
+}
+
 static void test_secret_faults(void **state)
 {
 	static const char *const good[] = { "https://h/", "${cred:a-b.c_1}", "$x {y}" };
@@ -151,6 +162,41 @@ static void line_told(void *context, size_t line, const char *why, const char *t
 	(void)length;
 	told->count++;
 	told->last = line;
+}
+
+/* So many entries that the parser has to sort more than a little: the C library then asks for more of the kernel. */
+static void test_parse_many(void **state)
+{
+	static const struct {
+		const char *name, *head, *entry;
+		enum list_format format;
+	} cases[] = {
+		{ "plain", "", "198.51.%d.%d\n", LIST_PLAIN },
+		{ "ip4set", "", "198.51.%d.%d\n", LIST_RBLDNSD },
+		{ "ip4trie", "$DATASET ip4trie @\n", "198.51.%d.%d\n", LIST_RBLDNSD },
+		{ "ip6trie", "$DATASET ip6trie @\n", "2001:db8:%x:%x::/64\n", LIST_RBLDNSD },
+		{ "RPZ", "", "32.%d.%d.51.198.rpz-ip CNAME .\n", LIST_RPZ },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct parse_settings settings = { .format = cases[i].format };
+		struct list_image *image = NULL;
+		const char *why = "";
+		char *text = NULL;
+		size_t length;
+		FILE *out = open_memstream(&text, &length);
+
+		fputs(cases[i].head, out);
+		for (int n = 5000; n > 0; n--)
+			fprintf(out, cases[i].entry, n / 251, n % 251);
+		fclose(out);
+		if (worker_parse(text, length, &settings, &image, &why))
+			fail_msg("%s: %s", cases[i].name, why);
+		assert_true(image->count4 + image->count6 > 100);
+		list_image_free(image);
+		free(text);
+	}
 }
 
 static void list_run(size_t i)
@@ -207,8 +253,10 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_secrets),
 		cmocka_unit_test(test_secrets_hide),
+		cmocka_unit_test(test_secrets_of_stars),
 		cmocka_unit_test(test_secret_faults),
 		cmocka_unit_test(test_parse),
+		cmocka_unit_test(test_parse_many),
 	};
 
 	if (worker_is_wanted(argc, argv))
