@@ -134,6 +134,7 @@ static bool errand_serves(const struct errand *errand, const struct fetch *wante
 
 /* ---------------------------------------------------------------- all of them */
 
+/* Under the lock: the loop asks while a load begins, takes and gives up. */
 static struct errand **errand_find(struct fetcher *fetcher, const char *name)
 {
 	struct errand **at = &fetcher->errands;
@@ -194,19 +195,29 @@ int fetcher_fd(const struct fetcher *fetcher)
 
 void fetcher_begin(struct fetcher *fetcher, const char *name, struct fetch *wanted)
 {
-	struct errand **at = errand_find(fetcher, name), *errand = *at;
+	struct errand **at, *errand;
 	int error = ENOMEM;
+	bool serves;
 
-	if (errand && errand_serves(errand, wanted))
+	pthread_mutex_lock(&fetcher->lock);
+	at = errand_find(fetcher, name);
+	errand = *at;
+	serves = errand && errand_serves(errand, wanted);
+	if (errand && !serves)
+		errand_unlink(at);
+	pthread_mutex_unlock(&fetcher->lock);
+	if (serves)
 		return;
 	if (errand)
-		errand_give_up(errand_unlink(at));
+		errand_give_up(errand);
 	errand = errand_new(fetcher, name, wanted);
 	if (errand)
 		error = pthread_create(&errand->thread, NULL, errand_run, errand);
 	if (!error) {
+		pthread_mutex_lock(&fetcher->lock);
 		errand->next = fetcher->errands;
 		fetcher->errands = errand;
+		pthread_mutex_unlock(&fetcher->lock);
 		return;
 	}
 	wanted->error = -error;
@@ -256,15 +267,21 @@ bool fetcher_wait(struct fetcher *fetcher, unsigned int patience_ms, const atomi
 
 bool fetcher_knows(struct fetcher *fetcher, const char *name)
 {
-	return *errand_find(fetcher, name) != NULL;
+	bool known;
+
+	pthread_mutex_lock(&fetcher->lock);
+	known = *errand_find(fetcher, name) != NULL;
+	pthread_mutex_unlock(&fetcher->lock);
+	return known;
 }
 
 bool fetcher_runs(struct fetcher *fetcher, const char *name)
 {
-	const struct errand *errand = *errand_find(fetcher, name);
+	const struct errand *errand;
 	bool runs;
 
 	pthread_mutex_lock(&fetcher->lock);
+	errand = *errand_find(fetcher, name);
 	runs = errand && !errand->done;
 	pthread_mutex_unlock(&fetcher->lock);
 	return runs;
@@ -272,20 +289,21 @@ bool fetcher_runs(struct fetcher *fetcher, const char *name)
 
 bool fetcher_take(struct fetcher *fetcher, const char *name, struct fetch *out)
 {
-	struct errand **at = errand_find(fetcher, name), *errand = *at;
+	struct errand **at, *errand;
 	struct fetch asked = *out;
 	bool done;
 
-	if (!errand)
-		return false;
 	pthread_mutex_lock(&fetcher->lock);
-	done = errand->done;
-	if (!done)
+	at = errand_find(fetcher, name);
+	errand = *at;
+	done = errand && errand->done;
+	if (done)
+		errand_unlink(at);
+	else if (errand)
 		errand->late = true;
 	pthread_mutex_unlock(&fetcher->lock);
 	if (!done)
 		return false;
-	errand_unlink(at);
 	pthread_join(errand->thread, NULL);
 	*out = errand->fetch;
 	out->url = asked.url;
@@ -302,12 +320,22 @@ bool fetcher_take(struct fetcher *fetcher, const char *name, struct fetch *out)
 void fetcher_retain(struct fetcher *fetcher, bool (*wanted)(const void *context, const char *name),
 		    const void *context)
 {
-	struct errand **at = &fetcher->errands;
+	struct errand **at = &fetcher->errands, *gone = NULL, *errand;
 
+	pthread_mutex_lock(&fetcher->lock);
 	while (*at) {
-		if (wanted(context, (*at)->name))
+		if (wanted(context, (*at)->name)) {
 			at = &(*at)->next;
-		else
-			errand_give_up(errand_unlink(at));
+			continue;
+		}
+		errand = errand_unlink(at);
+		errand->next = gone;
+		gone = errand;
+	}
+	pthread_mutex_unlock(&fetcher->lock);
+	while (gone) {
+		errand = gone;
+		gone = errand->next;
+		errand_give_up(errand);
 	}
 }

@@ -119,6 +119,7 @@ static _Noreturn void rsync_exec(struct transfer *transfer)
 			      "--no-whole-file",
 			      "--compress",
 			      "--no-motd",
+			      "-ii", /* a file is named even if it is as it was */
 			      "--contimeout=10",
 			      "--timeout=20",
 			      size,
@@ -133,6 +134,7 @@ static _Noreturn void rsync_exec(struct transfer *transfer)
 	snprintf(size, sizeof(size), "--max-size=%lu", FETCH_BYTES);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	dup2(transfer->said, STDERR_FILENO);
+	dup2(transfer->said, STDOUT_FILENO);
 	execvpe(arguments[0], arguments, environment);
 	_exit(127);
 }
@@ -165,6 +167,25 @@ static void rsync_why(struct transfer *transfer, int status, struct fetch *fetch
 		 said[0] ? ": " : "", said);
 }
 
+/*
+ * What is no regular file, or larger than wanted, rsync skips with success: then what lies here is only our own copy.
+ * Lines are "YXcstpoguax NAME"; X is f for a file.
+ */
+static bool rsync_looked(const struct transfer *transfer)
+{
+	char said[SAID_BYTES] = "";
+	const char *line = said;
+
+	if (pread(transfer->said, said, sizeof(said) - 1, 0) < 0)
+		return false;
+	for (; line; line = strchr(line, '\n')) {
+		line += *line == '\n';
+		if (*line && strchr("<>ch.", *line) && line[1] == 'f')
+			return true;
+	}
+	return false;
+}
+
 static int rsync_run(struct transfer *transfer, struct fetch *fetch)
 {
 	pid_t child = fork();
@@ -179,6 +200,8 @@ static int rsync_run(struct transfer *transfer, struct fetch *fetch)
 	status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 	if (status)
 		rsync_why(transfer, status, fetch);
+	else if (!rsync_looked(transfer))
+		return -ENOENT;
 	return 0;
 }
 
@@ -243,6 +266,6 @@ void rsync_fetch(struct fetch *fetch, const char *directory, int copy)
 	fetch->error = error;
 	snprintf(fetch->why, sizeof(fetch->why), "rsync: %s",
 		 error == -EFBIG  ? "larger than a list may be" :
-		 error == -ENOENT ? "nothing came; is the file larger than 256 MiB?" :
+		 error == -ENOENT ? "nothing came; is it no file, or one larger than 256 MiB?" :
 				    strerror(-error));
 }

@@ -241,25 +241,39 @@ static int answer_wait(const struct worker *worker)
 	__u64 until = now_ms() + worker->limit_s * 1000ULL;
 	struct pollfd answer = { .fd = worker->socket, .events = POLLIN };
 
-	while (!poll(&answer, 1, LOOK_MS)) {
+	for (;;) {
+		int ready = poll(&answer, 1, LOOK_MS);
+
+		if (ready > 0)
+			return 0;
+		if (ready < 0 && errno != EINTR)
+			return -errno;
 		if (worker->cancel && atomic_load(worker->cancel))
 			return -ECANCELED;
 		if (now_ms() > until)
 			return -ETIMEDOUT;
 	}
-	return 0;
+}
+
+/* It goes to logs and into JSON, which takes no bytes that are not UTF-8. */
+static void text_end(char *text, size_t size)
+{
+	text[size - 1] = '\0';
+	for (; *text; text++)
+		if (*text < ' ' || *text > '~')
+			*text = '?';
 }
 
 static void texts_end(struct worker_reply *reply)
 {
-	reply->why[sizeof(reply->why) - 1] = '\0';
-	reply->cut[sizeof(reply->cut) - 1] = '\0';
-	reply->etag[sizeof(reply->etag) - 1] = '\0';
-	reply->last_modified[sizeof(reply->last_modified) - 1] = '\0';
+	text_end(reply->why, sizeof(reply->why));
+	text_end(reply->cut, sizeof(reply->cut));
+	text_end(reply->etag, sizeof(reply->etag));
+	text_end(reply->last_modified, sizeof(reply->last_modified));
 	if (reply->lines_count > WORKER_LINES)
 		reply->lines_count = WORKER_LINES;
 	for (unsigned int i = 0; i < reply->lines_count; i++) {
-		reply->lines[i].why[sizeof(reply->lines[i].why) - 1] = '\0';
+		text_end(reply->lines[i].why, sizeof(reply->lines[i].why));
 		if (reply->lines[i].length > WORKER_LINE_BYTES)
 			reply->lines[i].length = WORKER_LINE_BYTES;
 	}
@@ -336,7 +350,9 @@ static int worker_run(struct worker *worker, struct worker_reply *reply, int *re
 		worker_end(worker, false);
 		return -ECHILD;
 	}
-	error = answer_wait(worker);
+	/* One that went away has said why; else it waits for what never comes. */
+	if (!error || error == -EPIPE || error == -ECONNRESET)
+		error = answer_wait(worker);
 	if (!error)
 		error = answer_take(worker, reply, result);
 	worker_end(worker, error && error != -ECHILD);
@@ -508,6 +524,11 @@ static void body_take(struct fetch *fetch, const struct worker_reply *reply, int
 	}
 }
 
+static bool asks_for_change(const struct fetch *fetch)
+{
+	return (fetch->etag && *fetch->etag) || (fetch->last_modified && *fetch->last_modified);
+}
+
 static void answer_use(struct fetch *fetch, struct worker_reply *reply, int fd,
 		       const struct secrets *secrets)
 {
@@ -517,7 +538,12 @@ static void answer_use(struct fetch *fetch, struct worker_reply *reply, int fd,
 		return;
 	}
 	fetch->not_modified = reply->not_modified;
-	fetch->new_ttl_s = reply->ttl_s;
+	if (fetch->not_modified && !asks_for_change(fetch)) {
+		fetch_fail(fetch, -EPROTO,
+			   "\"not modified\", but nothing was asked to be compared");
+		return;
+	}
+	fetch->new_ttl_s = reply->ttl_s > NAMES_TTL_MOST_S ? NAMES_TTL_MOST_S : reply->ttl_s;
 	if (!secrets_are_in(secrets, reply->etag, strlen(reply->etag)))
 		memcpy(fetch->new_etag, reply->etag, sizeof(fetch->new_etag));
 	if (!secrets_are_in(secrets, reply->last_modified, strlen(reply->last_modified)))

@@ -52,7 +52,11 @@ static int directory_make(const struct worker_request *request)
 		return 0;
 	if (mkdir(request->directory, 01770) && errno != EEXIST)
 		return -errno;
-	return geteuid() == 0 && chmod(request->directory, 01770) ? -errno : 0;
+	/* It may have been another worker's: the user was changed, or made since. */
+	if (geteuid() == 0 &&
+	    (chown(request->directory, -1, getegid()) || chmod(request->directory, 01770)))
+		return -errno;
+	return 0;
 }
 
 static int user_become(const struct worker_request *request)
@@ -235,46 +239,20 @@ int cage_enter(const struct worker_request *request, bool runs)
 /* ---------------------------------------------------------------- nothing but memory */
 
 static const int memory_only[] = {
-	SCMP_SYS(read),
-	SCMP_SYS(pread64),
-	SCMP_SYS(readv),
-	SCMP_SYS(write),
-	SCMP_SYS(pwrite64),
-	SCMP_SYS(writev),
-	SCMP_SYS(close),
-	SCMP_SYS(lseek),
-	SCMP_SYS(fstat),
-	SCMP_SYS(newfstatat),
-	SCMP_SYS(statx),
-	SCMP_SYS(mmap),
-	SCMP_SYS(munmap),
-	SCMP_SYS(mremap),
-	SCMP_SYS(mprotect),
-	SCMP_SYS(madvise),
-	SCMP_SYS(brk),
-	SCMP_SYS(memfd_create),
-	SCMP_SYS(ftruncate),
-	SCMP_SYS(fcntl),
-	SCMP_SYS(fsync),
-	SCMP_SYS(sendmsg),
-	SCMP_SYS(sendto),
-	SCMP_SYS(futex),
-	SCMP_SYS(clock_gettime),
-	SCMP_SYS(sysinfo), /* qsort() of Debian 12 asks how much memory there is */
-	SCMP_SYS(gettimeofday),
-	SCMP_SYS(time),
-	SCMP_SYS(getrandom),
-	SCMP_SYS(rt_sigprocmask),
-	SCMP_SYS(rt_sigaction),
-	SCMP_SYS(rt_sigreturn),
-	SCMP_SYS(getpid),
-	SCMP_SYS(gettid),
-	SCMP_SYS(tgkill),
-	SCMP_SYS(pause),
-	SCMP_SYS(sched_yield),
-	SCMP_SYS(restart_syscall),
-	SCMP_SYS(exit),
-	SCMP_SYS(exit_group),
+	SCMP_SYS(read),		  SCMP_SYS(pread64),	  SCMP_SYS(readv),
+	SCMP_SYS(write),	  SCMP_SYS(pwrite64),	  SCMP_SYS(writev),
+	SCMP_SYS(close),	  SCMP_SYS(lseek),	  SCMP_SYS(fstat),
+	SCMP_SYS(newfstatat),	  SCMP_SYS(statx),	  SCMP_SYS(mmap),
+	SCMP_SYS(munmap),	  SCMP_SYS(mremap),	  SCMP_SYS(mprotect),
+	SCMP_SYS(madvise),	  SCMP_SYS(brk),	  SCMP_SYS(memfd_create),
+	SCMP_SYS(ftruncate),	  SCMP_SYS(fcntl),	  SCMP_SYS(fsync),
+	SCMP_SYS(sendmsg),	  SCMP_SYS(sendto),	  SCMP_SYS(futex),
+	SCMP_SYS(clock_gettime),  SCMP_SYS(sysinfo), /* qsort() of Debian 12 asks how much memory there is */
+	SCMP_SYS(gettimeofday),	  SCMP_SYS(time),	  SCMP_SYS(getrandom),
+	SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigreturn),
+	SCMP_SYS(getpid),	  SCMP_SYS(gettid),	  SCMP_SYS(tgkill),
+	SCMP_SYS(pause),	  SCMP_SYS(sched_yield),  SCMP_SYS(restart_syscall),
+	SCMP_SYS(exit),		  SCMP_SYS(exit_group),
 };
 
 int cage_close(void)

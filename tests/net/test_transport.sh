@@ -343,6 +343,13 @@ test_rsync() {
 	want "changed: in force" "$(wc -l < $WORK/rsync/files/zone.txt)" "$(metric gate25_entries list=zone)"
 	check "changed: less than a fifth of $first bytes was sent ($(sent))" [ "$(sent)" -lt $((first / 5)) ]
 	want "nothing is left in the agent's directory" "" "$(ls $WORK/run/worker)"
+	mv $WORK/rsync/files/zone.txt $WORK/rsync/files/kept.txt
+	mkdir $WORK/rsync/files/zone.txt
+	check_not "a directory in its place is no success" quietly gate25 lists refresh zone
+	check "is told" grep -q 'nothing came; is it no file' <(gate25 lists)
+	rmdir $WORK/rsync/files/zone.txt
+	mv $WORK/rsync/files/kept.txt $WORK/rsync/files/zone.txt
+	check "as it was, it is one" quietly gate25 lists refresh zone
 	check_not "what is not there" rsync_feed $WEB::zones/missing.txt
 	check "is told" grep -q 'list zone: .*rsync: no such file there' $WORK/reload.out
 	check "and the last good one stays" [ "$(metric gate25_entries list=zone)" -gt 10000 ]
