@@ -206,7 +206,8 @@ __noinline int session_open(struct xdp_md *ctx, const struct packet *packet)
 static __always_inline __u64 known_tag(const struct visit *visit)
 {
 	__u64 tag = (visit->source.lo ^ secret.hash) * 0x9e3779b97f4a7c15ULL +
-		    (visit->source.hi + visit->service + 1) * 0xd6e8feb86659fd93ULL;
+		    visit->source.hi * 0xd6e8feb86659fd93ULL +
+		    (visit->service + 1) * 0xbf58476d1ce4e5b9ULL;
 
 	return tag | 1; /* never that of an empty place */
 }

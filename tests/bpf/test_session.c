@@ -381,6 +381,21 @@ static void test_a_known_source_is_judged(void **state)
 		assert_int_equal(world_run(&world, &delivers), XDP_DROP);
 		assert_int_equal(counted(GATE25_REASON_NO_SOCKET), i);
 	}
+	/* nor may its neighbour, in the next /64 */
+	start_anew();
+	for (int hi = 0; hi < 8; hi++) {
+		char from[64];
+
+		snprintf(from, sizeof(from), "2001:db8:bad:%x::1", 0x10 + hi);
+		delivers.from = from;
+		delivers.to_port = 587;
+		assert_int_equal(world_run(&world, &delivers), XDP_PASS);
+		snprintf(from, sizeof(from), "2001:db8:bad:%x::1", 0x11 + hi);
+		delivers.to_port = 25;
+		assert_int_equal(world_run(&world, &delivers), XDP_DROP);
+	}
+	start_anew();
+	submits = (struct packet_spec){ .from = "203.0.113.5", .to_port = 587, .flags = ACK };
 	world.control->local_services = 1 << SUBMISSION;
 	world_entry(&world, "203.0.113.5", GATE25_SLOT_BLOCK, GATE25_NEVER, 1 << SUBMISSION);
 	assert_int_equal(world_run(&world, &submits), XDP_DROP);
