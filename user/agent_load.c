@@ -146,7 +146,7 @@ static int load_lock(struct agent *agent)
 		return load->lock;
 	}
 	load->overlay_max = load_guard(agent)->overlay_max;
-	if (load->kind != LOAD_REFRESH)
+	if (load->kind != LOAD_REFRESH || load->guard) /* fresh maps know no entry */
 		error = apply_sync_overlay(load_guard(agent), config);
 	if (error ==
 	    -ENOSPC) /* a larger overlay may come with this generation; then it is synced again */

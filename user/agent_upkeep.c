@@ -223,15 +223,25 @@ static void guard_watch(struct agent *agent)
 		load_want(agent, LOAD_APPLY);
 }
 
+/* A load or an unload may be putting what counts in force, or taking it off: then the next tick does it. */
+static void listeners_follow(struct agent *agent)
+{
+	int lock = guard_lock_try(agent->config->run_dir);
+
+	if (lock < 0)
+		return;
+	apply_local_services(agent->guard, agent->config);
+	apply_counted_services(agent->guard, agent->config, NULL);
+	close(lock);
+}
+
 static int tick_fires(sd_event_source *source, uint64_t usec, void *context)
 {
 	struct agent *agent = context;
 
 	(void)usec;
 	drift_follow(agent);
-	/* A byte each, which nobody writes besides us: no lock. */
-	apply_local_services(agent->guard, agent->config);
-	apply_counted_services(agent->guard, agent->config, NULL);
+	listeners_follow(agent);
 	guard_watch(agent);
 	words_follow(agent, false);
 	views_refresh(agent);

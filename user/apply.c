@@ -417,7 +417,8 @@ static void sessions_follow(struct guard *guard, const struct config *config,
 		return;
 	}
 	if (!error && prepared->sessions)
-		error = sessions_attach(guard, prepared->sessions);
+		error = sessions_attach(guard, prepared->sessions,
+					config->count == COUNT_CONNECTIONS);
 	if (!error)
 		return;
 	prepared->sessions_error = error;
@@ -628,7 +629,7 @@ int apply_attach_interface(struct guard *guard, const struct config *config,
 			continue;
 		error = interface_attach(guard, prepared, i, config->interfaces[i].mode, true,
 					 report);
-		if (prepared->attached && !sessions_counting(guard)) {
+		if (prepared->attached && !sessions_in_force(guard, prepared->sessions)) {
 			sessions_follow(guard, config, prepared, report);
 			apply_counted_services(guard, config, report);
 		}

@@ -47,6 +47,8 @@ struct guard {
  * -EAGAIN, -EACCES. Returns an fd to close.
  */
 int guard_lock(const char *run_dir, unsigned int wait_s);
+/* The same without waiting or a word, for what can be done the next time. */
+int guard_lock_try(const char *run_dir);
 
 /*
  * Opens what is pinned. -ENOENT: not loaded; -EPERM; -EPROTO: pinned by another layout (the message
@@ -119,15 +121,18 @@ void instance_free(struct instance *instance);
 /*
  * The program that charges the limits for connections (bpf/sessions.bpf.c). Loading is for a thread, as that of an
  * instance is. It is attached after an instance of the same generation; an update of the pinned link, or a fresh link.
- * -ENOENT: no cgroup2 file system is mounted; -ESTALE as with instances. sessions_why() says what to do, for people.
+ * -ENOENT: no cgroup2 file system is mounted; -EXDEV: only a part of the control groups is to be seen, unless `part`
+ * says that it will do; -ESTALE as with instances. sessions_why() says what to do, for people.
  */
 struct sessions;
 int sessions_load(struct guard *guard, const struct generation *generation, struct sessions **out);
-int sessions_attach(struct guard *guard, const struct sessions *sessions);
+int sessions_attach(struct guard *guard, const struct sessions *sessions, bool part);
 void sessions_free(struct sessions *sessions); /* in force, it goes on; NULL is fine */
 const char *sessions_why(int error);
 /* Is it in force, and counts on the maps that are pinned? */
 bool sessions_counting(const struct guard *guard);
+/* Is it this one that does? NULL: does none? */
+bool sessions_in_force(const struct guard *guard, const struct sessions *sessions);
 /* SYNs are counted from now on; then it is taken off. `why`: errno, for status; 0: nobody wants it. */
 void sessions_detach(struct guard *guard, int why);
 
@@ -179,5 +184,9 @@ int guard_list_hits(const struct guard *guard, __u64 hits[GATE25_LIST_IDS]);
 
 /* CLOCK_MONOTONIC, as all times in the maps. */
 __u64 monotonic_ns(void);
+static inline __u64 monotonic_ms(void)
+{
+	return monotonic_ns() / 1000000;
+}
 
 #endif

@@ -17,6 +17,7 @@
 #include <time.h>
 
 #include "user/addr.h"
+#include "user/dataplane.h"
 
 #define TRY_MS	   2000 /* for an answer; doubles with each of … */
 #define TRIES	   2
@@ -41,14 +42,6 @@ static pthread_once_t ares_once = PTHREAD_ONCE_INIT;
 static void ares_start(void)
 {
 	ares_library_init(ARES_LIB_INIT_ALL);
-}
-
-static __u64 now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000ULL + now.tv_nsec / 1000000;
 }
 
 /* ---------------------------------------------------------------- records */
@@ -228,7 +221,7 @@ static void channel_turn(struct dns *dns, __u64 left_ms)
 static int questions_wait(struct dns *dns, const struct question *questions, int count)
 {
 	for (;;) {
-		__u64 now = now_ms();
+		__u64 now = monotonic_ms();
 		bool all = true;
 
 		for (int i = 0; i < count; i++)
@@ -312,7 +305,7 @@ int dns_open(const char *server, unsigned int deadline_s, const atomic_bool *can
 		return -ENOMEM;
 	pthread_once(&ares_once, ares_start);
 	dns->cancel = cancel;
-	dns->deadline_ms = now_ms() + deadline_s * 1000ULL;
+	dns->deadline_ms = monotonic_ms() + deadline_s * 1000ULL;
 	status = ares_init_options(&dns->channel, &options, mask);
 	if (status != ARES_SUCCESS) {
 		free(dns);

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "bpf/gate25.h"
+#include "user/dataplane.h"
 #include "user/log.h"
 #include "user/worker.h"
 
@@ -43,14 +44,6 @@ struct fetcher {
 	struct errand *errands;
 	int fd;
 };
-
-static __u64 now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000ULL + now.tv_nsec / 1000000;
-}
 
 /* ---------------------------------------------------------------- one errand */
 
@@ -119,7 +112,7 @@ static struct errand *errand_new(struct fetcher *fetcher, const char *name,
 	errand->fetch.options = &errand->options;
 	errand->fetch.etag = errand->etag;
 	errand->fetch.last_modified = errand->last_modified;
-	errand->began_ms = now_ms();
+	errand->began_ms = monotonic_ms();
 	return errand;
 }
 
@@ -229,7 +222,7 @@ void fetcher_begin(struct fetcher *fetcher, const char *name, struct fetch *want
 /* Does one still run that is younger than `patience_ms`? *late: some other does. */
 static bool errands_run(const struct fetcher *fetcher, unsigned int patience_ms, bool *late)
 {
-	__u64 now = now_ms();
+	__u64 now = monotonic_ms();
 	bool young = false;
 
 	*late = false;

@@ -153,6 +153,22 @@ int guard_lock(const char *run_dir, unsigned int wait_s)
 	return fd;
 }
 
+int guard_lock_try(const char *run_dir)
+{
+	char path[PATH_MAX];
+	int error = pin_path(path, "%s/lock", run_dir), fd;
+
+	if (error)
+		return error;
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return -errno;
+	error = flock(fd, LOCK_EX | LOCK_NB) ? -EAGAIN : 0;
+	if (error)
+		close(fd);
+	return error ? error : fd;
+}
+
 /* ---------------------------------------------------------------- bpffs */
 
 static bool is_bpffs(const char *path)

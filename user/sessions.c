@@ -39,6 +39,11 @@ const char *sessions_why(int error)
 	case EACCES:
 		return "no permission to attach to the control groups: is CAP_NET_ADMIN or CAP_BPF "
 		       "missing, or does a security module forbid it?";
+	case EXDEV:
+		return "the root of the control groups is not to be seen from here (a container), "
+		       "so only what "
+		       "runs in it could be counted; if the mail server does: limits: {count: "
+		       "connections}";
 	case EINVAL:
 	case EOPNOTSUPP:
 		return "this kernel has no BPF for control groups (CONFIG_CGROUP_BPF)";
@@ -108,8 +113,11 @@ void sessions_free(struct sessions *sessions)
 
 /* ---------------------------------------------------------------- the root of the control groups */
 
-/* A host may have mounted it anywhere, and parts of it elsewhere. Returns a descriptor, or -errno. */
-static int cgroup_root_open(void)
+/*
+ * A host may have mounted it anywhere, and parts of it elsewhere. Returns a descriptor, or -errno; -EXDEV: only a part is
+ * to be seen, and `part` does not say that it will do.
+ */
+static int cgroup_root_open(bool part)
 {
 	FILE *mounts = setmntent("/proc/self/mounts", "re");
 	struct stat info = { .st_ino = 0 };
@@ -134,6 +142,10 @@ static int cgroup_root_open(void)
 	}
 	if (mounts)
 		endmntent(mounts);
+	if (fd >= 0 && info.st_ino != ROOT_INODE && !part) {
+		fd_close(&fd);
+		return -EXDEV;
+	}
 	if (fd >= 0 && info.st_ino != ROOT_INODE)
 		log_notice("the root of the control groups is not to be seen from here: only "
 			   "connections to processes of this container are counted");
@@ -147,9 +159,9 @@ static int link_path(const char *pin_dir, char path[static PATH_MAX])
 	return pin_path(path, "%s/sessions", pin_dir);
 }
 
-static int link_make(const struct sessions *sessions, const char *path)
+static int link_make(const struct sessions *sessions, const char *path, bool part)
 {
-	int root = cgroup_root_open(), fd = -1, error = root < 0 ? root : 0;
+	int root = cgroup_root_open(part), fd = -1, error = root < 0 ? root : 0;
 
 	if (!error) {
 		fd = bpf_link_create(sessions->prog_fd, root, BPF_CGROUP_SOCK_OPS, NULL);
@@ -163,7 +175,7 @@ static int link_make(const struct sessions *sessions, const char *path)
 	return error;
 }
 
-int sessions_attach(struct guard *guard, const struct sessions *sessions)
+int sessions_attach(struct guard *guard, const struct sessions *sessions, bool part)
 {
 	char path[PATH_MAX];
 	int fd = -1, error;
@@ -175,7 +187,7 @@ int sessions_attach(struct guard *guard, const struct sessions *sessions)
 		return error;
 	/* A link whose control group is gone refuses the update. */
 	if (map_open(path, &fd) || bpf_link_update(fd, sessions->prog_fd, NULL))
-		error = link_make(sessions, path);
+		error = link_make(sessions, path, part);
 	fd_close(&fd);
 	if (error)
 		return error;
@@ -198,6 +210,13 @@ bool sessions_counting(const struct guard *guard)
 		   info.prog_id == guard->control->sessions_prog;
 	fd_close(&fd);
 	return counting;
+}
+
+bool sessions_in_force(const struct guard *guard, const struct sessions *sessions)
+{
+	if (!sessions)
+		return !guard->control->sessions_prog;
+	return guard->control->sessions_prog == sessions->prog_id && sessions_counting(guard);
 }
 
 void sessions_forget(struct guard *guard)

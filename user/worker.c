@@ -25,6 +25,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "user/dataplane.h"
 #include "user/log.h"
 #include "user/names.h"
 #include "user/secret.h"
@@ -227,18 +228,10 @@ static int worker_begin(struct worker *worker)
 
 /* ---------------------------------------------------------------- what it says */
 
-static __u64 now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000ULL + now.tv_nsec / 1000000;
-}
-
 /* 0: it said something, or is gone. */
 static int answer_wait(const struct worker *worker)
 {
-	__u64 until = now_ms() + worker->limit_s * 1000ULL;
+	__u64 until = monotonic_ms() + worker->limit_s * 1000ULL;
 	struct pollfd answer = { .fd = worker->socket, .events = POLLIN };
 
 	for (;;) {
@@ -250,7 +243,7 @@ static int answer_wait(const struct worker *worker)
 			return -errno;
 		if (worker->cancel && atomic_load(worker->cancel))
 			return -ECANCELED;
-		if (now_ms() > until)
+		if (monotonic_ms() > until)
 			return -ETIMEDOUT;
 	}
 }

@@ -280,15 +280,21 @@ pin_lost() {
 	want "it is the same program" "$first" "$(program)"
 }
 
+# With another configuration than it went with: what counts is of that one then.
 interface_back() {
+	local before
+	check "limits" quietly reconfigure 'source: {rate: 30/s, burst: 30}, memory: 4M'
+	before=$(program)
 	in_ns gw ip link del mx0
 	check "the interface is gone" [ "$(metric gate25_attached)" -eq 0 ]
+	quietly reconfigure 'source: {rate: 3/s, burst: 10}, memory: 4M' # which says that it is
 	link_add gw mx0 $GW4 $GW6
 	routes_add gw mx0
 	in_ns senders ip neigh flush dev eth0
 	check "it is back, and guarded" wait_for 5 guard_ready
 	want "connections are counted" connections "$(counted)"
-	check "from ten times its limit" [ "$(burst 198.51.100.24 100)" -le 35 ]
+	check "by another program than before, $before" [ "$(program)" -gt "$before" ]
+	check "of which ten are let in" [ "$(burst 198.51.100.24 100)" -le 15 ]
 }
 
 # Of the control groups there is nothing to be seen: SYNs are counted, and it is said.
